@@ -1,12 +1,95 @@
-# The front door. Everything CI does is one of these targets.
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The front door: what a person types, and all that CI calls.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+.ONESHELL:
 
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(CURDIR)/$(VENV)/bin
+export PATH := $(BIN):$(PATH)
+# What Ansible runs must see the project's settings wherever make was called from, and colour only on a terminal.
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export MOLECULE_GLOB := molecule/*/molecule.yml
 
-$(VENV)/.locked: requirements.lock
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# ---- set-up ---------------------------------------------------------------------------------------------------------
+
+$(VENV)/locked: requirements.lock tools/uv.lock
+	@echo "Installing the locked Python packages into $(VENV)"
+	rm -rf $(VENV)
 	python3 -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement tools/uv.lock
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes --requirement requirements.lock
 	touch $@
+
+.PHONY: setup
+setup: ## Install what is missing: Debian packages (as root), a virtual environment
+	@tools/bootstrap site
+	$(MAKE) --no-print-directory $(VENV)/locked
+
+# ---- the lab and the environment in it ------------------------------------------------------------------------------
+
+.PHONY: site
+site: lab-up ## Start the lab and bring the whole environment to its wanted state
+	@ansible-playbook site.yml
+	tools/welcome
+
+.PHONY: lab-up
+lab-up: setup ## Start the lab: an AWS look-alike on this machine
+	@python -m lab up
+
+.PHONY: lab-down
+lab-down: $(VENV)/locked ## Remove the lab and everything in it
+	@python -m lab down
+
+.PHONY: lab-status
+lab-status: $(VENV)/locked ## Show what the lab runs
+	@python -m lab status
+
+.PHONY: password
+password: $(VENV)/locked ## Print the password of the Airflow administrator
+	@ansible-playbook playbooks/password.yml
+
+.PHONY: destroy
+destroy: $(VENV)/locked ## Remove the environment; keeps its data unless told otherwise
+	@ansible-playbook playbooks/destroy.yml
+
+# ---- checks ---------------------------------------------------------------------------------------------------------
+
+.PHONY: lint
+lint: $(VENV)/locked ## Ansible, YAML and Python linters and the project's own checks
+	@yamllint --strict .
+	ruff check .
+	ruff format --check .
+	mypy
+	ansible-lint --offline --strict
+	python tools/check_argument_specs.py
+
+.PHONY: unit
+unit: $(VENV)/locked ## Unit tests: no lab, no network
+	@pytest -q tests/unit lab/tests bundle/tests
+
+.PHONY: integration
+integration: setup ## Roles and modules against the lab's API alone
+	@pytest -q tests/integration
+
+.PHONY: acceptance
+acceptance: setup ## Everything, in the running lab, as a user sees it
+	@tools/bootstrap test
+	pytest -q tests/acceptance
+
+.PHONY: test
+test: setup ## Lint, unit, integration and acceptance tests
+	@tools/bootstrap test
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory unit
+	$(MAKE) --no-print-directory integration
+	$(MAKE) --no-print-directory acceptance
+
+.PHONY: bench
+bench: setup ## Measure: fresh machine to green run, second run, seconds per task, memory
+	@python tests/bench.py
