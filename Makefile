@@ -20,10 +20,10 @@ help: ## Show this list
 
 $(VENV)/locked: requirements.lock tools/uv.lock
 	@echo "Installing the locked Python packages into $(VENV)"
-	rm -rf $(VENV)
-	python3 -m venv $(VENV)
+	# A half-made environment, or one whose Python is gone, is made anew; a sound one is brought up to the lock in place.
+	$(VENV)/bin/python -c 'import pip' 2>/dev/null || { rm -rf $(VENV); python3 -m venv $(VENV); }
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement tools/uv.lock
-	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --require-hashes --requirement requirements.lock
+	$(VENV)/bin/uv pip sync --quiet --python $(VENV)/bin/python --require-hashes requirements.lock
 	touch $@
 
 .PHONY: setup

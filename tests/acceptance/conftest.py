@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The life of one environment in the lab, told in fixtures; the tests look at what each step left behind.
+
+``site`` brings a whole environment up (from nothing, or from whatever an earlier run left) and everything after it looks
+at that same environment: the lab is one per machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import urllib3
+
+ROOT = Path(__file__).resolve().parents[2]
+STATE = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "freehold-lab"
+HOST = "airflow.freehold.localhost"
+URL = f"https://{HOST}"
+ARTIFACTS = ROOT / "build" / "acceptance"
+
+# Life goes on in this order; the steps that take things away come last.
+ORDER = [
+    "test_empty_environment",
+    "test_site",
+    "test_second_run",
+    "test_entrance",
+    "test_browser",
+    "test_example_dags",
+    "test_security",
+    "test_refusals_on_hosts",
+    "test_reboot",
+    "test_destroy",
+    "test_lab_down",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the modules in the order of an environment's life."""
+    rank = {name: number for number, name in enumerate(ORDER)}
+    for item in items:
+        item.path.stem in rank or pytest.exit(f"{item.path.name} has no place in ORDER of {__file__}", returncode=2)
+    items.sort(key=lambda item: rank[item.path.stem])
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command did: its exit status, everything it printed, and its wall time in seconds."""
+
+    command: str
+    returncode: int
+    output: str
+    seconds: float
+
+    def recap(self) -> dict[str, dict[str, int]]:
+        """Return Ansible's closing figures per host, e.g. ``{"localhost": {"changed": 0, ...}}``."""
+        lines = re.findall(r"^(\S+)\s+: (ok=.*)$", self.output, flags=re.MULTILINE)
+        assert lines, f"{self.command} printed no recap:\n{self.output[-3000:]}"
+        return {
+            host: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", figures)} for host, figures in lines
+        }
+
+
+def run(*command: str, timeout: int = 1500, ok: bool = True, env: dict[str, str] | None = None) -> Run:
+    """Run ``command`` in the repository's root; unless ``ok`` is False it must end 0."""
+    begin = time.monotonic()
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1", **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    result = Run(" ".join(command), done.returncode, done.stdout, time.monotonic() - begin)
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    with (ARTIFACTS / "commands.log").open("a", encoding="utf-8") as log:
+        log.write(f"$ {result.command}\n{result.output}\n=> {result.returncode} in {result.seconds:.1f} s\n\n")
+    if ok:
+        assert result.returncode == 0, f"{result.command} ended {result.returncode}:\n{result.output[-6000:]}"
+    return result
+
+
+class Requests:
+    """The lab's log of AWS requests, read from where the API keeps it."""
+
+    def __init__(self, client: docker.DockerClient) -> None:
+        self._client = client
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return every request since the lab came up, oldest first."""
+        code, output = self._client.containers.get("freehold-lab-api").exec_run(["cat", "/state/requests.jsonl"])
+        assert code == 0, output
+        return [json.loads(line) for line in output.decode().splitlines()]
+
+    def since(self, mark: int) -> list[dict[str, Any]]:
+        """Return what came after the first ``mark`` requests."""
+        return self.all()[mark:]
+
+    def mark(self) -> int:
+        """Return how many requests there have been."""
+        return len(self.all())
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running environment: how to speak with it as its users do."""
+
+    first_run: Run
+    password: str
+    ca: Path
+
+    def http(self) -> urllib3.HTTPSConnectionPool:
+        """Return a connection pool to the entrance that trusts nobody but the lab's authority."""
+        return urllib3.HTTPSConnectionPool(
+            "127.0.0.1",
+            443,
+            server_hostname=HOST,
+            assert_hostname=HOST,
+            ssl_context=ssl.create_default_context(cafile=str(self.ca)),
+            headers={"Host": HOST},
+            timeout=30,
+        )
+
+    def api(self, method: str, path: str, body: Any = None) -> Any:
+        """Call Airflow's REST API as the administrator; return the decoded JSON of a 2xx answer."""
+        pool = self.http()
+        token = pool.request("POST", "/auth/token", json={"username": "admin", "password": self.password})
+        assert token.status in (200, 201), token.data
+        answer = pool.request(
+            method,
+            f"/api/v2/{path}",
+            json=body,
+            headers={"Host": HOST, "Authorization": f"Bearer {token.json()['access_token']}"},
+        )
+        assert 200 <= answer.status < 300, f"{method} {path}: {answer.status} {answer.data[:2000]!r}"
+        return answer.json()
+
+
+def until(what: str, condition: Callable[[], Any], seconds: float = 120, every: float = 1) -> Any:
+    """Return the first true value of ``condition``; fail naming ``what`` when there is none within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+        time.sleep(every)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    """The Docker engine the lab runs on."""
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def lab() -> Run:
+    """A lab without an environment in it."""
+    run("make", "lab-down")
+    return run("make", "lab-up")
+
+
+@pytest.fixture(scope="session")
+def requests_log(lab: Run, engine: docker.DockerClient) -> Requests:
+    """The log of AWS requests of this session's lab."""
+    return Requests(engine)
+
+
+@pytest.fixture(scope="session")
+def empty_check(lab: Run, requests_log: Requests) -> tuple[Run, list[dict[str, Any]]]:
+    """``site.yml --check --diff`` where nothing exists, and the AWS requests it made."""
+    mark = requests_log.mark()
+    done = run("ansible-playbook", "site.yml", "--check", "--diff", ok=False)
+    return done, requests_log.since(mark)
+
+
+@pytest.fixture(scope="session")
+def site(empty_check: Any) -> Site:
+    """The environment, brought up by the command its users type."""
+    first = run("make", "site")
+    password = run("make", "--silent", "password").output.strip().splitlines()[-1]
+    return Site(first, password, STATE / "ca.pem")
+
+
+@pytest.fixture(scope="session")
+def second_run(site: Site, requests_log: Requests) -> tuple[Run, list[dict[str, Any]]]:
+    """The same command again, and the AWS requests it made."""
+    mark = requests_log.mark()
+    done = run("make", "site")
+    return done, requests_log.since(mark)
