@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The life of one environment in the lab, told in fixtures; the tests look at what each step left behind.
 
-``site`` brings a whole environment up (from nothing, or from whatever an earlier run left) and everything after it looks
+``site`` brings a whole environment up (from nothing, or from what an earlier run left) and everything after it looks
 at that same environment: the lab is one per machine.
 """
 
