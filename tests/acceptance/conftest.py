@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import docker
 import pytest
 import urllib3
@@ -26,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "freehold-lab"
 HOST = "airflow.freehold.localhost"
 URL = f"https://{HOST}"
+ENDPOINT = "http://127.0.0.1:4566"
 ARTIFACTS = ROOT / "build" / "acceptance"
 
 # Life goes on in this order; the steps that take things away come last.
@@ -102,7 +104,7 @@ class Requests:
     def all(self) -> list[dict[str, Any]]:
         """Return every request since the lab came up, oldest first."""
         code, output = self._client.containers.get("freehold-lab-api").exec_run(["cat", "/state/requests.jsonl"])
-        assert code == 0, output
+        assert code == 0 and isinstance(output, bytes), output
         return [json.loads(line) for line in output.decode().splitlines()]
 
     def since(self, mark: int) -> list[dict[str, Any]]:
@@ -158,6 +160,15 @@ def until(what: str, condition: Callable[[], Any], seconds: float = 120, every: 
             return value
         assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
         time.sleep(every)
+
+
+def lab_session() -> boto3.Session:
+    """Return a session of the lab's operator; clients want ``endpoint_url=ENDPOINT``."""
+    return boto3.Session(
+        region_name="eu-west-1",
+        aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
+        aws_secret_access_key="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    )
 
 
 @pytest.fixture(scope="session")

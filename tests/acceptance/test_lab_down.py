@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
 
 from .conftest import STATE, Run, Site, run
 
-LABEL = {"label": "freehold.lab=1"}
+LABEL: dict[str, Any] = {"label": "freehold.lab=1"}
 
 
 @pytest.fixture(scope="module")

@@ -3,22 +3,14 @@
 
 from __future__ import annotations
 
-import boto3
 import pytest
 
-from .conftest import Site, run, until
-
-CONNECTION = {
-    "region_name": "eu-west-1",
-    "endpoint_url": "http://127.0.0.1:4566",
-    "aws_access_key_id": "AKIAIOSFODNN7EXAMPLE",
-    "aws_secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-}
+from .conftest import ENDPOINT, Site, lab_session, run, until
 
 
 @pytest.mark.parametrize("name", ["lab-worker-1", "lab-scheduler-1", "lab-webserver-1"])
 def test_a_stopped_and_started_host_comes_back_by_itself(site: Site, name: str) -> None:
-    ec2 = boto3.client("ec2", **CONNECTION)
+    ec2 = lab_session().client("ec2", endpoint_url=ENDPOINT)
     found = ec2.describe_instances(
         Filters=[{"Name": "tag:Name", "Values": [name]}, {"Name": "instance-state-name", "Values": ["running"]}]
     )
