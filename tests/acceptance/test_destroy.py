@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An environment goes only on purpose, keeps its data, and comes back."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import ENDPOINT, Run, Site, lab_session, run
+
+MINE = [{"Name": "tag:freehold:environment", "Values": ["lab"]}]
+
+
+def test_without_the_name_nothing_goes(site: Site, requests_log: object) -> None:
+    mark = requests_log.mark()  # type: ignore[attr-defined]
+    done = run("ansible-playbook", "playbooks/destroy.yml", ok=False)
+    assert done.returncode != 0
+    assert "confirm" in done.output
+    assert [request for request in requests_log.since(mark) if request["write"]] == []  # type: ignore[attr-defined]
+
+
+def test_with_a_wrong_name_nothing_goes(site: Site) -> None:
+    done = run("ansible-playbook", "playbooks/destroy.yml", "-e", "confirm=production", ok=False)
+    assert done.returncode != 0
+    assert site.http().request("GET", "/api/v2/version").status == 200
+
+
+@pytest.fixture(scope="module")
+def destroyed(site: Site) -> Run:
+    """The environment destroyed on purpose, its data kept."""
+    site.api("POST", "variables", {"key": "kept", "value": "across destroy"})
+    return run("ansible-playbook", "playbooks/destroy.yml", "-e", "confirm=lab")
+
+
+def test_only_the_data_is_left(destroyed: Run) -> None:
+    session = lab_session()
+    ec2 = session.client("ec2", endpoint_url=ENDPOINT)
+    live = [*MINE, {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}]
+    assert ec2.describe_instances(Filters=live)["Reservations"] == []  # type: ignore[arg-type]
+    rds = session.client("rds", endpoint_url=ENDPOINT)
+    assert rds.describe_db_instances()["DBInstances"] == []
+    assert len(rds.describe_db_snapshots()["DBSnapshots"]) == 1
+    assert session.client("elbv2", endpoint_url=ENDPOINT).describe_load_balancers()["LoadBalancers"] == []
+    assert len(session.client("efs", endpoint_url=ENDPOINT).describe_file_systems()["FileSystems"]) == 1
+
+
+def test_it_says_what_was_kept(destroyed: Run) -> None:
+    assert "snapshot" in destroyed.output
+    assert "fs-" in destroyed.output
+
+
+def test_destroying_again_changes_nothing(destroyed: Run) -> None:
+    again = run("ansible-playbook", "playbooks/destroy.yml", "-e", "confirm=lab")
+    assert again.recap()["localhost"]["changed"] == 0
+
+
+def test_it_comes_back(destroyed: Run, site: Site) -> None:
+    run("make", "site")
+    assert site.http().request("GET", "/api/v2/version").status == 200
