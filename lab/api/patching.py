@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Putting the lab's behaviour around moto's models, which are pinned to one version for this reason."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+
+def wraps(owner: type, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Replace a method of a moto class by a function that gets the original as its first argument."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        original = getattr(owner, name)
+
+        @functools.wraps(original)
+        def replaced(*args: Any, **kwargs: Any) -> Any:
+            return function(original, *args, **kwargs)
+
+        setattr(owner, name, replaced)
+        return function
+
+    return decorate

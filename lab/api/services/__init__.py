@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the lab does better than moto, one module a subject. Importing this package puts all of it in place."""
+
+from lab.api.services import (
+    addresses,
+    caches,
+    certificates,
+    connect_endpoints,
+    databases,
+    file_systems,
+    images,
+    instances,
+    load_balancers,
+    networks,
+    repositories,
+)
+
+__all__ = [
+    "addresses",
+    "caches",
+    "certificates",
+    "connect_endpoints",
+    "databases",
+    "file_systems",
+    "images",
+    "instances",
+    "load_balancers",
+    "networks",
+    "repositories",
+]

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""EC2 instances: states that follow the real machine, and the refusals of RunInstances that moto lacks."""
+
+from __future__ import annotations
+
+import base64
+import platform
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.ec2.models.instance_types import INSTANCE_TYPES
+from moto.ec2.models.instances import Instance
+
+from lab.api import backends
+from lab.api.errors import AwsError
+from lab.api.patching import wraps
+from lab.api.registry import answers, checks, completes
+from lab.api.request import AwsRequest
+from lab.api.state import current
+
+_STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+_MACHINE_ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+def machine_architecture() -> str:
+    """The architecture of this machine in EC2's words; the lab's hosts share its kernel."""
+    return _MACHINE_ARCHITECTURES.get(platform.machine(), platform.machine())
+
+
+def wanted_state(instance: Any) -> str:
+    """What the API was last told to make of the instance: running, stopped or terminated."""
+    return str(getattr(instance, "_lab_wanted", "running"))
+
+
+def user_data_base64(instance: Any) -> str:
+    """The instance's user data as the API got it; empty when there is none."""
+    data = instance.user_data
+    return str(data.as_bytes().decode()) if data else ""
+
+
+def _set_state(instance: Any, name: str) -> None:
+    instance._state.name = name
+    instance._state.code = _STATE_CODES[name]
+
+
+def _begin(instance: Any, transitional: str, wanted: str, *, delayed: bool) -> None:
+    instance._lab_wanted = wanted
+    if instance._state.name == wanted and transitional != "pending":
+        return
+    _set_state(instance, transitional)
+    current().lifecycle.begin(
+        "instance", instance.id, wanted, lambda state: _set_state(instance, state), delayed=delayed
+    )
+
+
+@wraps(Instance, "__init__")
+def _begin_as_pending(original: Any, instance: Any, *args: Any, **kwargs: Any) -> None:
+    original(instance, *args, **kwargs)
+    _begin(instance, "pending", "running", delayed=True)
+
+
+@wraps(Instance, "start")
+def _start(original: Any, instance: Any) -> Any:
+    already = instance._state.name
+    if already in ("running", "pending"):
+        return type(instance._state)(already, _STATE_CODES[already])
+    if already != "stopped":
+        message = f"The instance '{instance.id}' is not in a state from which it can be started."
+        raise AwsError("IncorrectInstanceState", message)
+    previous = original(instance)
+    _begin(instance, "pending", "running", delayed=False)
+    return previous
+
+
+@wraps(Instance, "stop")
+def _stop(original: Any, instance: Any) -> Any:
+    already = instance._state.name
+    if already in ("stopped", "stopping"):
+        return type(instance._state)(already, _STATE_CODES[already])
+    if already in ("terminated", "shutting-down"):
+        message = f"This instance '{instance.id}' is not in a state from which it can be stopped."
+        raise AwsError("IncorrectInstanceState", message)
+    previous = original(instance)
+    _set_state(instance, "running")
+    _begin(instance, "stopping", "stopped", delayed=False)
+    return previous
+
+
+@wraps(Instance, "terminate")
+def _terminate(original: Any, instance: Any) -> Any:
+    if wanted_state(instance) == "terminated":
+        already = instance._state.name
+        return type(instance._state)(already, _STATE_CODES[already])
+    address = instance.private_ip
+    previous = original(instance)
+    # What a terminated instance still shows is nothing; the reconciler needs to know what to take down.
+    instance._lab_last_address = address
+    _set_state(instance, "running")
+    _begin(instance, "shutting-down", "terminated", delayed=False)
+    return previous
+
+
+@wraps(Instance, "setup_defaults")
+def _root_volume_of_the_image(original: Any, instance: Any) -> None:
+    volume = instance.ec2_backend.create_volume(size=8, zone_name=instance.placement.zone, volume_type="gp3")
+    instance.ec2_backend.attach_volume(volume.id, instance.id, instance.root_device_name, True)
+
+
+@checks("ec2", "RunInstances")
+def refuse_what_cannot_start(request: AwsRequest) -> None:
+    """Unknown keys, and types of another architecture than the image's or the machine's."""
+    params = request.params
+    ec2 = backends.ec2(request.region)
+    key_name = params.get("KeyName")
+    if key_name and key_name not in ec2.keypairs:
+        raise AwsError("InvalidKeyPair.NotFound", f"The key pair '{key_name}' does not exist")
+    instance_type = str(params.get("InstanceType") or "m1.small")
+    described = INSTANCE_TYPES.get(instance_type)
+    image = ec2.amis.get(params.get("ImageId"))
+    if described is None or image is None:
+        return
+    supported = described["ProcessorInfo"]["SupportedArchitectures"]
+    if image.architecture not in supported:
+        message = (
+            f"The architecture '{','.join(supported)}' of the specified instance type does not match the architecture "
+            f"'{image.architecture}' of the specified AMI. Specify an instance type and an AMI that have matching "
+            "architectures, and try again. You can use 'describe-instance-types' or 'describe-images' to discover the "
+            "architecture of the instance type or AMI."
+        )
+        raise AwsError("InvalidParameterValue", message)
+    if machine_architecture() not in supported:
+        message = (
+            f"Your requested instance type ({instance_type}) is not supported in your requested Availability Zone. "
+            f"The lab's hosts share this machine's kernel: choose an instance type with the architecture "
+            f"{machine_architecture()}, and an image of it."
+        )
+        raise AwsError("Unsupported", message)
+
+
+@completes("ec2", "RunInstances")
+def give_every_instance_the_profile(request: AwsRequest) -> None:
+    """moto gives the instance profile to the first instance of a reservation only."""
+    profile = request.params.get("IamInstanceProfile") or {}
+    if not profile:
+        return
+    ec2 = backends.ec2(request.region)
+    newest = list(ec2.reservations.values())[-1]
+    for instance in newest.instances[1:]:
+        ec2.associate_iam_instance_profile(
+            instance_id=instance.id,
+            iam_instance_profile_name=profile.get("Name"),
+            iam_instance_profile_arn=profile.get("Arn"),
+        )
+
+
+@answers("ec2", "GetConsoleOutput")
+def console_output(request: AwsRequest) -> object:
+    """The text that the reconciler reported, as base64; AWS sends at most the last 64 KiB."""
+    instance = backends.ec2(request.region).get_instance(request.params["InstanceId"])
+    text = current().consoles.get(instance.id, "")
+    return {
+        "InstanceId": instance.id,
+        "Timestamp": datetime.now(UTC),
+        "Output": base64.b64encode(text.encode()[-65536:]).decode(),
+    }
