@@ -1,0 +1,61 @@
+# -*- coding: utf-8 -*-
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What every module of this collection that talks to AWS agrees on: whose a resource is, and how an error ends a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
+
+ENVIRONMENT_TAG = "freehold:environment"
+
+
+class FreeholdError(AnsibleAWSError):
+    """Ends a module with one sentence; C(exception), when given, is the AWS error behind it."""
+
+
+class ForeignResourceError(FreeholdError):
+    """A resource with the wanted name exists, and its tags say that it is not ours."""
+
+
+def refuse_foreign(what: str, existing_tags: Mapping[str, str], wanted_tags: Mapping[str, str] | None) -> None:
+    """Raise ForeignResourceError unless the existing resource carries the environment tag that we would give it.
+
+    Nothing untagged is ever adopted: a resource that merely has the right name may be somebody's data.
+    """
+    wanted = (wanted_tags or {}).get(ENVIRONMENT_TAG)
+    if wanted is None:
+        return
+    existing = existing_tags.get(ENVIRONMENT_TAG)
+    if existing == wanted:
+        return
+    owner = f"belongs to the environment '{existing}'" if existing else f"does not carry the tag {ENVIRONMENT_TAG}"
+    raise ForeignResourceError(
+        message=(
+            f"{what} exists already and {owner}, so it is left alone; choose another name for the environment"
+            f" ('{wanted}'), or tag it {ENVIRONMENT_TAG}={wanted} if it is really yours."
+        )
+    )
+
+
+def missing_tags(existing: Mapping[str, str], wanted: Mapping[str, str] | None) -> dict[str, str]:
+    """The wanted tags that are absent or different; tags of others are never taken away."""
+    return {key: value for key, value in (wanted or {}).items() if existing.get(key) != value}
+
+
+def tag_dict(tags: list[dict[str, str]] | None, key: str = "Key", value: str = "Value") -> dict[str, str]:
+    """AWS's list of tags as a dict."""
+    return {tag[key]: tag[value] for tag in tags or []}
+
+
+def tag_list(tags: Mapping[str, str] | None, key: str = "Key", value: str = "Value") -> list[dict[str, str]]:
+    """A dict of tags as AWS's list."""
+    return [{key: name, value: content} for name, content in (tags or {}).items()]
+
+
+def difference(name: str, current: Any, desired: Any) -> dict[str, Any]:
+    """One line of a result's C(differences): why the module changed something."""
+    return {"name": name, "current": current, "desired": desired}

@@ -1,0 +1,97 @@
+# -*- coding: utf-8 -*-
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Calls to RDS, each with retries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
+from ansible_collections.amazon.aws.plugins.module_utils.errors import AWSErrorHandler
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+
+from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError, tag_dict, tag_list
+
+# ModifyDBParameterGroup takes this many parameters in one call.
+PARAMETERS_PER_CALL = 20
+
+
+class RdsErrorHandler(AWSErrorHandler):
+    _CUSTOM_EXCEPTION = FreeholdError
+
+    @classmethod
+    def _is_missing(cls) -> Any:
+        return is_boto3_error_code(["DBParameterGroupNotFound", "DBParameterGroupNotFoundFault"])
+
+
+class UnknownClassErrorHandler(AWSErrorHandler):
+    _CUSTOM_EXCEPTION = FreeholdError
+
+    @classmethod
+    def _is_missing(cls) -> Any:
+        # By the way in which a class is unknown, RDS answers one or the other.
+        return is_boto3_error_code(["InvalidParameterCombination", "InvalidParameterValue"])
+
+
+@UnknownClassErrorHandler.list_error_handler("ask RDS for its instance classes", [])
+@AWSRetry.jittered_backoff()
+def list_orderable_options(client: Any, engine: str, db_instance_class: str) -> list[dict[str, Any]]:
+    """Every orderable combination of version, storage and zones for this class, inside a VPC."""
+    paginator = client.get_paginator("describe_orderable_db_instance_options")
+    options: list[dict[str, Any]] = paginator.paginate(
+        Engine=engine, DBInstanceClass=db_instance_class, Vpc=True
+    ).build_full_result()["OrderableDBInstanceOptions"]
+    # A look-alike of AWS may not filter for us.
+    return [option for option in options if option["DBInstanceClass"] == db_instance_class]
+
+
+@RdsErrorHandler.list_error_handler("find the parameter group", None)
+@AWSRetry.jittered_backoff()
+def find_parameter_group(client: Any, name: str) -> dict[str, Any] | None:
+    groups = client.describe_db_parameter_groups(DBParameterGroupName=name)["DBParameterGroups"]
+    return groups[0] if groups else None
+
+
+@RdsErrorHandler.common_error_handler("create the parameter group")
+@AWSRetry.jittered_backoff()
+def create_parameter_group(client: Any, name: str, family: str, description: str, tags: Mapping[str, str]) -> None:
+    client.create_db_parameter_group(
+        DBParameterGroupName=name, DBParameterGroupFamily=family, Description=description, Tags=tag_list(tags)
+    )
+
+
+@RdsErrorHandler.common_error_handler("read the parameters")
+@AWSRetry.jittered_backoff()
+def list_set_parameters(client: Any, name: str) -> dict[str, str]:
+    """The parameters that somebody set, without the hundreds that have their default."""
+    paginator = client.get_paginator("describe_db_parameters")
+    found = paginator.paginate(DBParameterGroupName=name, Source="user").build_full_result()["Parameters"]
+    return {parameter["ParameterName"]: parameter.get("ParameterValue", "") for parameter in found}
+
+
+@RdsErrorHandler.common_error_handler("set the parameters")
+@AWSRetry.jittered_backoff()
+def set_parameters(client: Any, name: str, parameters: Mapping[str, str]) -> None:
+    """Set parameters; each takes effect with the next restart of the server, at the latest."""
+    wanted = [
+        {"ParameterName": key, "ParameterValue": value, "ApplyMethod": "pending-reboot"}
+        for key, value in parameters.items()
+    ]
+    for start in range(0, len(wanted), PARAMETERS_PER_CALL):
+        client.modify_db_parameter_group(
+            DBParameterGroupName=name, Parameters=wanted[start : start + PARAMETERS_PER_CALL]
+        )
+
+
+@RdsErrorHandler.common_error_handler("read the tags")
+@AWSRetry.jittered_backoff()
+def get_tags(client: Any, arn: str) -> dict[str, str]:
+    return tag_dict(client.list_tags_for_resource(ResourceName=arn)["TagList"])
+
+
+@RdsErrorHandler.common_error_handler("set the tags")
+@AWSRetry.jittered_backoff()
+def set_tags(client: Any, arn: str, tags: Mapping[str, str]) -> None:
+    client.add_tags_to_resource(ResourceName=arn, Tags=tag_list(tags))
