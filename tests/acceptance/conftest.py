@@ -39,6 +39,7 @@ ORDER = [
     "test_browser",
     "test_example_dags",
     "test_security",
+    "test_bad_input",
     "test_refusals_on_hosts",
     "test_reboot",
     "test_destroy",
