@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from lab.api import backends
-from lab.api.services.instances import user_data_base64
+from lab.api.services.instances import public_key, user_data_base64
 from lab.api.settings import ACCOUNT
 from lab.api.state import Lab
 
@@ -196,10 +196,10 @@ class Metadata:
         return next((str(r.id) for r in reservations if instance in r.instances), "")
 
     def _public_keys(self, instance: Any) -> dict[str, Any]:
-        key = backends.ec2().keypairs.get(instance.key_name) if instance.key_name else None
+        key = public_key(instance)
         if key is None:
             return {}
-        return _Listing({"0": {"openssh-key": key.material_public.strip() + "\n"}}, [f"0={instance.key_name}"])
+        return _Listing({"0": {"openssh-key": key + "\n"}}, [f"0={instance.key_name}"])
 
     def _role(self, instance: Any) -> tuple[Any, Any] | None:
         profile_arn = (instance.iam_instance_profile or {}).get("Arn")

@@ -83,9 +83,10 @@ class Gateway:
             answer = responses.error(request, failure)
         except NotImplementedError as missing:
             answer = responses.error(request, _not_in_the_lab(request, missing))
-        except Exception as broken:  # whatever breaks inside is AWS's internal failure to the caller
+        except Exception as broken:  # a defect of the lab; no client should take it for AWS's and try again for minutes
             self.lab.log(traceback.format_exc())
-            answer = responses.error(request, AwsError("InternalFailure", f"{type(broken).__name__}: {broken}", 500))
+            message = f"The lab failed at {request.operation}: {type(broken).__name__}: {broken}"
+            answer = responses.error(request, AwsError("LabFailure", message, 400))
         self.log.add(request, answer, time.monotonic() - started)
         return answer
 

@@ -9,7 +9,7 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from lab.api import backends
 from lab.api.services import caches, certificates, connect_endpoints, databases, file_systems, load_balancers
-from lab.api.services.instances import user_data_base64, wanted_state
+from lab.api.services.instances import public_key, user_data_base64, wanted_state
 from lab.api.settings import ACCOUNT
 from lab.api.state import Lab
 
@@ -26,7 +26,7 @@ def take(lab: Lab) -> Json:
         "account": ACCOUNT,
         "vpcs": [{"id": vpc.id, "cidr": vpc.cidr_block} for vpc in ec2.vpcs.values() if not vpc.is_default],
         "subnets": [_subnet(ec2, subnet) for subnet in _subnets(ec2)],
-        "instances": [_instance(ec2, instance) for instance in ec2.all_instances() if _relevant(instance)],
+        "instances": [_instance(instance) for instance in ec2.all_instances() if _relevant(instance)],
         "databases": [_database(database) for database in backends.rds().databases.values()],
         "caches": [_cache(group) for group in backends.elasticache().replication_groups.values()],
         "file_systems": [_file_system(lab, file_system) for file_system in backends.efs().file_systems_by_id.values()],
@@ -86,9 +86,8 @@ def _relevant(instance: Any) -> bool:
     return bool(instance._state.name != "terminated")
 
 
-def _instance(ec2: Any, instance: Any) -> Json:
+def _instance(instance: Any) -> Json:
     described = INSTANCE_TYPES.get(instance.instance_type) or {}
-    key = ec2.keypairs.get(instance.key_name) if instance.key_name else None
     return {
         "id": instance.id,
         "state": wanted_state(instance),
@@ -97,7 +96,7 @@ def _instance(ec2: Any, instance: Any) -> Json:
         "subnet_id": instance.subnet_id,
         "vpc_id": instance.vpc_id,
         "zone": instance.placement.zone,
-        "public_key": key.material_public if key is not None else None,
+        "public_key": public_key(instance),
         "user_data": user_data_base64(instance),
         "hostname": instance.private_dns_name,
         "image_id": instance.image_id,

@@ -6,6 +6,7 @@ moto draws a random address for an interface that asks for none, which can colli
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
@@ -13,6 +14,11 @@ from moto.ec2.models.elastic_network_interfaces import NetworkInterface, Network
 from lab.api import backends
 from lab.api.errors import AwsError
 from lab.api.patching import wraps
+from lab.api.registry import checks
+from lab.api.request import AwsRequest
+
+# A subnet's first four addresses belong to AWS, and its last one.
+_RESERVED = 4
 
 
 @wraps(NetworkInterface, "__init__")
@@ -21,6 +27,9 @@ def _take_a_free_address(
 ) -> None:
     subnet = ec2.get_subnet(subnet) if isinstance(subnet, str) else subnet
     wanted = address[0] if isinstance(address, list) and address else address
+    # moto's NAT gateways ask for an address of nowhere; what a caller asks for was checked before.
+    if wanted and ipaddress.ip_address(str(wanted)) not in subnet.cidr:
+        wanted = None
     if not wanted and not addresses:
         address = subnet.get_available_subnet_ip(interface)
     elif wanted and str(wanted) not in subnet._subnet_ips:
@@ -37,6 +46,24 @@ def _give_the_address_back(original: Any, ec2: Any, eni_id: str) -> None:
     if interface is not None:
         for entry in interface.private_ip_addresses:
             interface.subnet.del_subnet_ip(entry["PrivateIpAddress"])
+
+
+@checks("ec2", "CreateNetworkInterface", "RunInstances")
+def refuse_an_address_that_is_not_free(request: AwsRequest) -> None:
+    """An address that is asked for must lie in the subnet, be none of the five that AWS keeps, and be free."""
+    params = request.params
+    address, subnet_id = params.get("PrivateIpAddress"), params.get("SubnetId")
+    if not address or not subnet_id:
+        return
+    subnet = backends.ec2(request.region).get_subnet(subnet_id)
+    wanted = ipaddress.ip_address(str(address))
+    first, last = subnet.cidr.network_address, subnet.cidr.broadcast_address
+    if wanted not in subnet.cidr:
+        raise AwsError("InvalidParameterValue", f"Address {address} does not fall within the subnet's address range")
+    if wanted < first + _RESERVED or wanted == last:
+        raise AwsError("InvalidParameterValue", f"Address {address} is in subnet's reserved address range")
+    if str(wanted) in subnet._subnet_ips:
+        raise AwsError("InvalidIPAddress.InUse", f"Address {address} is in use.")
 
 
 def create_service_interface(region: str, subnet_id: str, description: str, groups: list[str], requester: str) -> Any:

@@ -38,6 +38,15 @@ def user_data_base64(instance: Any) -> str:
     return str(data.as_bytes().decode()) if data else ""
 
 
+def public_key(instance: Any) -> str | None:
+    """The launch key as OpenSSH writes it, with the key pair's name as its comment."""
+    pair = instance.ec2_backend.key_pairs.get(instance.key_name) if instance.key_name else None
+    if pair is None:
+        return None
+    kind, material = pair.public_key.split()[:2]
+    return f"{kind} {material} {pair.key_name}"
+
+
 def _set_state(instance: Any, name: str) -> None:
     instance._state.name = name
     instance._state.code = _STATE_CODES[name]
@@ -112,7 +121,7 @@ def refuse_what_cannot_start(request: AwsRequest) -> None:
     params = request.params
     ec2 = backends.ec2(request.region)
     key_name = params.get("KeyName")
-    if key_name and key_name not in ec2.keypairs:
+    if key_name and key_name not in ec2.key_pairs:
         raise AwsError("InvalidKeyPair.NotFound", f"The key pair '{key_name}' does not exist")
     instance_type = str(params.get("InstanceType") or "m1.small")
     described = INSTANCE_TYPES.get(instance_type)
