@@ -86,17 +86,15 @@ def one_at_a_time(engine: Any) -> Iterator[None]:
 
     A session lock of PostgreSQL; it goes away with the connection, also when this process is killed.
     """
-    from sqlalchemy import func, select
-
     if engine.dialect.name != "postgresql":
         yield
         return
     with engine.connect() as connection:
-        connection.execute(select(func.pg_advisory_lock(LOCK_KEY)))
+        connection.exec_driver_sql("select pg_advisory_lock(%s)", (LOCK_KEY,))
         try:
             yield
         finally:
-            connection.execute(select(func.pg_advisory_unlock(LOCK_KEY)))
+            connection.exec_driver_sql("select pg_advisory_unlock(%s)", (LOCK_KEY,))
 
 
 def run(settings: Settings) -> bool:
@@ -106,12 +104,11 @@ def run(settings: Settings) -> bool:
     from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
     from airflow.utils.providers_configuration_loader import providers_configuration_loaded
 
-    @providers_configuration_loaded
-    def with_providers() -> bool:
+    def ensure() -> bool:
         with one_at_a_time(airflow_settings.engine), get_application_builder() as builder:
             return ensure_admin(builder.sm, settings, boto3.client("secretsmanager"))
 
-    return bool(with_providers())
+    return bool(providers_configuration_loaded(ensure)())
 
 
 def main() -> int:
