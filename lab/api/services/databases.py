@@ -12,36 +12,19 @@ from moto.rds.models import DBInstance, RDSBackend
 from lab.api import backends
 from lab.api.errors import AwsError
 from lab.api.patching import wraps
-from lab.api.registry import answers, checks
+from lab.api.registry import checks
 from lab.api.request import AwsRequest
 from lab.api.services.addresses import create_service_interface, delete_service_interface
+from lab.api.services.database_parameters import PARAMETERS
+from lab.api.services.database_versions import exact_version
 from lab.api.settings import ACCOUNT
 from lab.api.state import current
 
 _REQUESTER = "amazon-rds"
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
-# What RDS for PostgreSQL offers in eu-west-1; a class that is not among them is refused.
-_SIZES = {
-    "t3": "micro small medium large xlarge 2xlarge",
-    "t4g": "micro small medium large xlarge 2xlarge",
-    "m5": "large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge",
-    "m6g": "large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge",
-    "m6i": "large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 32xlarge",
-    "m7g": "large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge",
-    "m7i": "large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 48xlarge",
-    "m8g": "large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 48xlarge",
-    "r5": "large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge",
-    "r6g": "large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge",
-    "r6i": "large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 32xlarge",
-    "r7g": "large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge",
-    "r8g": "large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge 48xlarge",
-}
-DATABASE_CLASSES = [f"db.{family}.{size}" for family, sizes in _SIZES.items() for size in sizes.split()]
 _IDENTIFIER = re.compile(r"^[a-zA-Z](?:-?[a-zA-Z0-9])*$")
 _IDENTIFIER_LIMIT = 63
 _PASSWORD_LIMITS = (8, 128)
-# From this version on rds.force_ssl is 1 unless a parameter group says otherwise.
-_FORCE_SSL_SINCE = 15
 
 
 def endpoint_name(identifier: str, region: str) -> str:
@@ -55,13 +38,12 @@ def endpoint_name(identifier: str, region: str) -> str:
 
 
 def force_tls(database: Any) -> bool:
-    """Whether the server refuses connections without TLS: the parameter group's word, or the version's default."""
+    """Whether the server refuses connections without TLS: the parameter group's word, or RDS's default."""
     for group in database.db_parameter_groups():
         value = group.parameters.get("rds.force_ssl", {}).get("ParameterValue")
         if value is not None:
             return str(value) == "1"
-    major = str(database.engine_version).partition(".")[0]
-    return major.isdigit() and int(major) >= _FORCE_SSL_SINCE
+    return PARAMETERS["rds.force_ssl"].default == "1"
 
 
 @wraps(DBInstance, "__init__")
@@ -69,6 +51,11 @@ def _begin_as_creating(original: Any, database: Any, *args: Any, **kwargs: Any) 
     original(database, *args, **kwargs)
     database._lab_address = endpoint_name(database.db_instance_identifier, database.region)
     database._lab_interface = None
+    if database.storage_type == "gp3":
+        # What every gp3 volume below 400 GiB has; AWS always says so.
+        database.storage_throughput = database.storage_throughput or 125
+        database.iops = database.iops or 3000
+    database.engine_version = exact_version(database.engine_version) or database.engine_version
     database.dbi_resource_id = "db-" + hashlib.sha256(database._lab_address.encode()).hexdigest()[:26].upper()
     subnet = _subnet(database)
     if subnet is not None:
@@ -135,14 +122,6 @@ def _start(original: Any, rds: Any, *args: Any, **kwargs: Any) -> Any:
     return database
 
 
-@checks("rds", "CreateDBInstance", "ModifyDBInstance", "RestoreDBInstanceFromDBSnapshot")
-def refuse_an_unknown_class(request: AwsRequest) -> None:
-    """The class must be one that RDS offers."""
-    name = request.params.get("DBInstanceClass")
-    if name is not None and name not in DATABASE_CLASSES:
-        raise AwsError("InvalidParameterValue", f"Invalid DB Instance class: {name}")
-
-
 @checks("rds", "CreateDBInstance")
 def refuse_bad_names_and_passwords(request: AwsRequest) -> None:
     """Identifier and master password as RDS demands them."""
@@ -200,37 +179,3 @@ def refuse_a_subnet_group_of_one_zone(request: AwsRequest) -> None:
             f"{', '.join(sorted(zones))}. Add subnets to cover at least 2 AZs."
         )
         raise AwsError("DBSubnetGroupDoesNotCoverEnoughAZs", message)
-
-
-@answers("rds", "DescribeOrderableDBInstanceOptions")
-def orderable_options(request: AwsRequest) -> object:
-    """Every class in every zone, for the engine and version that is asked for."""
-    params = request.params
-    zones = [{"Name": f"{request.region}{letter}"} for letter in "abc"]
-    wanted = params.get("DBInstanceClass")
-    options = [
-        {
-            "Engine": params["Engine"],
-            "EngineVersion": params.get("EngineVersion", "17.6"),
-            "DBInstanceClass": name,
-            "LicenseModel": "postgresql-license",
-            "AvailabilityZones": zones,
-            "MultiAZCapable": True,
-            "ReadReplicaCapable": True,
-            "Vpc": True,
-            "SupportsStorageEncryption": True,
-            "StorageType": "gp3",
-            "SupportsIops": True,
-            "SupportsIAMDatabaseAuthentication": True,
-            "SupportsPerformanceInsights": True,
-            "SupportsStorageAutoscaling": True,
-            "MinStorageSize": 20,
-            "MaxStorageSize": 65536,
-        }
-        for name in DATABASE_CLASSES
-        if wanted in (None, name)
-    ]
-    start = int(params.get("Marker") or 0)
-    size = int(params.get("MaxRecords") or 100)
-    following = str(start + size) if start + size < len(options) else None
-    return {"OrderableDBInstanceOptions": options[start : start + size], "Marker": following}
