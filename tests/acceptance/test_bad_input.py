@@ -143,8 +143,8 @@ def test_an_expired_session_is_named(site: Site, requests_log: Requests) -> None
 
 def test_an_environment_name_that_two_vpcs_carry_is_refused(site: Site, requests_log: Requests) -> None:
     ec2 = lab_session().client("ec2", endpoint_url=ENDPOINT)
-    tags = [{"Key": "freehold:environment", "Value": "lab"}]
-    second = ec2.create_vpc(CidrBlock="10.77.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": tags}])["Vpc"]  # type: ignore[list-item,typeddict-item]
+    tags: Any = [{"Key": "freehold:environment", "Value": "lab"}]
+    second = ec2.create_vpc(CidrBlock="10.77.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": tags}])["Vpc"]
     try:
         mark = requests_log.mark()
         done = provision()
