@@ -26,7 +26,7 @@ def timed(*command: str) -> tuple[float, str]:
     """Run ``command`` in the repository and return its wall time in seconds and what it printed."""
     print("$", *command, flush=True)
     begin = time.monotonic()
-    done = subprocess.run(  # noqa: S603 - fixed commands of this file
+    done = subprocess.run(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment()
     )
     seconds = time.monotonic() - begin
@@ -43,19 +43,19 @@ def environment() -> dict[str, str]:
 def requests() -> list[dict[str, object]]:
     """Return the lab's log of AWS requests."""
     command = ["docker", "exec", "freehold-lab-api", "cat", "/state/requests.jsonl"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def memory() -> dict[str, int]:
     """Return the resident memory of each component's container on the lab's hosts, in MiB, by host and component."""
     listing = ["docker", "ps", "--filter", "label=freehold.lab.kind=instance", "--format", "{{.Names}}"]
-    names = subprocess.run(listing, stdout=subprocess.PIPE, text=True, check=True).stdout.split()  # noqa: S603
+    names = subprocess.run(listing, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     found: dict[str, int] = {}
     for name in sorted(names):
         command = ["docker", "exec", name, "docker", "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}"]
-        lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()  # noqa: S603
-        host = subprocess.run(  # noqa: S603
+        lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+        host = subprocess.run(
             ["docker", "exec", name, "hostname"], stdout=subprocess.PIPE, text=True, check=True
         ).stdout.strip()
         for line in lines:
@@ -74,7 +74,7 @@ def main() -> None:
     """Measure, and write the page."""
     timed("make", "lab-down")
     timed("make", "setup")
-    subprocess.run([sys.executable, "-m", "lab", "down", "--images"], cwd=ROOT, check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-m", "lab", "down", "--images"], cwd=ROOT, check=True)
     first, first_output = timed("make", "site")
     mark = len(requests())
     second, second_output = timed("make", "site")
