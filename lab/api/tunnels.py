@@ -67,8 +67,8 @@ class Account(tunnel.Directory):
             resource = f"arn:aws:ec2:{endpoint.region}:{ACCOUNT}:instance-connect-endpoint/{endpoint.id}"
             raise tunnel.Refused(
                 "AccessDeniedException",
-                f"User: arn:aws:iam::{ACCOUNT}:user/{user} is not authorized to perform: {_ACTION} on resource: {resource}"
-                f" because no identity-based policy allows the {_ACTION} action",
+                f"User: arn:aws:iam::{ACCOUNT}:user/{user} is not authorized to perform: {_ACTION} on resource:"
+                f" {resource} because no identity-based policy allows the {_ACTION} action",
                 HTTPStatus.FORBIDDEN,
             )
 

@@ -39,6 +39,9 @@ def _begin_as_creating(original: Any, file_system: Any, *args: Any, **kwargs: An
 @wraps(MountTarget, "__init__")
 def _begin_mount_target(original: Any, target: Any, *args: Any, **kwargs: Any) -> None:
     original(target, *args, **kwargs)
+    if not target.security_groups:
+        ec2 = backends.ec2(target._subnet.ec2_backend.region_name)
+        target.security_groups = [ec2.get_default_security_group(target.vpc_id).id]
     target._lab_state = "creating"
 
     def apply(state: str) -> None:
