@@ -155,7 +155,7 @@ class Loop:
     def _ensure(self, key: tuple[str, str], item: Any, world: Round, task: Task) -> None:
         try:
             outcome = self._kinds[key[0]].ensure(key[1], item, world)
-        except Exception as error:  # noqa: BLE001  one thing's trouble must not end the others' care
+        except Exception as error:
             self._failed(key, task, error)
         else:
             with self._lock:
@@ -169,7 +169,7 @@ class Loop:
     def _remove(self, key: tuple[str, str], task: Task) -> None:
         try:
             self._kinds[key[0]].remove(key[1])
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             self._failed(key, task, error)
         else:
             with self._lock:

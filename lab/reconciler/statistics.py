@@ -68,7 +68,7 @@ def state_file(servers: Iterable[tuple[str, str, str, int]], running: str) -> st
     known: dict[tuple[str, str], list[str]] = {}
     for line in running.splitlines():
         fields = line.split()
-        if len(fields) > 5 and not line.startswith("#"):  # noqa: PLR2004
+        if len(fields) > 5 and not line.startswith("#"):
             known[fields[1], fields[3]] = fields
     lines = ["1", _STATE_HEADER]
     for backend, name, address, port in servers:

@@ -41,15 +41,20 @@ FLAGS = {
     "nodiratime": MS_NODIRATIME,
 }
 # What nfs(5) knows; a misspelt option must fail here as it does on a real client.
-KNOWN = """
-    vers nfsvers minorversion proto port rsize wsize hard soft softerr timeo retrans retry noresvport resvport
-    sec fsc nofsc ac noac acregmin acregmax acdirmin acdirmax actimeo bg fg sharecache nosharecache
-    lookupcache nconnect max_connect clientaddr migration nomigration local_lock addr mountproto mountport
-    mountvers nolock lock intr nointr tcp udp rdirplus nordirplus trunkdiscovery notrunkdiscovery xprtsec cto
-    nocto write rw ro suid nosuid dev nodev exec noexec atime noatime diratime nodiratime relatime norelatime
-    strictatime defaults remount sync async mand nomand _netdev nofail auto noauto user nouser users owner
-    group
-
+KNOWN = frozenset(
+    re.findall(
+        r"\w+",
+        """
+            vers nfsvers minorversion proto port rsize wsize hard soft softerr timeo retrans retry noresvport
+            resvport sec fsc nofsc ac noac acregmin acregmax acdirmin acdirmax actimeo bg fg sharecache nosharecache
+            lookupcache nconnect max_connect clientaddr migration nomigration local_lock addr mountproto mountport
+            mountvers nolock lock intr nointr tcp udp rdirplus nordirplus trunkdiscovery notrunkdiscovery xprtsec
+            cto nocto write rw ro suid nosuid dev nodev exec noexec atime noatime diratime nodiratime relatime
+            norelatime strictatime defaults remount sync async mand nomand _netdev nofail auto noauto user nouser
+            users owner group
+        """,
+    )
+)
 
 
 @dataclass(frozen=True)
