@@ -106,7 +106,7 @@ def refuse_taken_ports(client: docker.DockerClient) -> None:
     own: set[int | None] = set()
     for container in client.api.containers(filters={"label": names.LABEL}):
         own.update(port.get("PublicPort") for port in container.get("Ports") or [])
-    for port in (names.API_PORT, names.REGISTRY_PORT, names.HTTP_PORT, names.HTTPS_PORT):
+    for port in (names.API_PORT, names.REGISTRY_PORT, names.TUNNEL_PORT, names.HTTP_PORT, names.HTTPS_PORT):
         if port not in own and _listens(port):
             raise Refusal(
                 f"Port {port} of 127.0.0.1 is taken by another program, and the lab needs it: end that program first "

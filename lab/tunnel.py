@@ -9,12 +9,14 @@ groups that name the endpoint's group let it in, and only those.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -25,8 +27,6 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
-
-PORT = 4568
 
 _SERVICE = "ec2-instance-connect"
 _PORTS = (22, 3389)
@@ -62,7 +62,10 @@ class Directory(Protocol):
         """The endpoint with this id."""
 
     def secret_key(self, access_key: str) -> str | None:
-        """The secret of an access key that may open tunnels."""
+        """The secret of an access key, or nothing where there is no such key."""
+
+    def authorize(self, access_key: str, endpoint: Endpoint) -> None:
+        """Raise Refused unless the key's owner may open tunnels through this endpoint."""
 
 
 class Refused(Exception):
@@ -88,8 +91,10 @@ class Tunnel:
 # ---- judging a request ----------------------------------------------------------------------------------------------
 
 
-def verify_signature(path: str, host: str, directory: Directory, now: datetime) -> None:
-    """Check a SigV4 signature in the query string of a GET request; raise Refused unless it is good and not too old.
+def verify_signature(path: str, host: str, directory: Directory, now: datetime) -> str:
+    """Check a SigV4 signature in the query string of a GET request, and return the access key.
+
+    Raises Refused unless the signature is good and not too old.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html
     """
@@ -136,6 +141,7 @@ def verify_signature(path: str, host: str, directory: Directory, now: datetime) 
     if now > signed_at + lifetime or signed_at > now + _SKEW:
         age = f"{signed_at:%Y%m%dT%H%M%SZ} is now earlier than {now - lifetime:%Y%m%dT%H%M%SZ}"
         raise Refused("InvalidSignatureException", f"Signature expired: {age}", HTTPStatus.FORBIDDEN)
+    return access_key
 
 
 def _encode(text: str) -> str:
@@ -147,12 +153,13 @@ def judge(path: str, host: str, directory: Directory, now: datetime, open_tunnel
     url = urlsplit(path)
     if url.path != "/openTunnel":
         raise Refused("UnknownOperationException", f"Unknown operation {url.path}", HTTPStatus.NOT_FOUND)
-    verify_signature(path, host, directory, now)
+    access_key = verify_signature(path, host, directory, now)
     fields = dict(parse_qsl(url.query))
     endpoint_id = fields.get("instanceConnectEndpointId", "")
     endpoint = directory.endpoint(endpoint_id)
     if endpoint is None or endpoint.state not in _USABLE_STATES:
         raise Refused("ResourceNotFoundException", f"The instance connect endpoint '{endpoint_id}' was not found.")
+    directory.authorize(access_key, endpoint)
     port = _number(fields, "remotePort", 22)
     if port not in _PORTS:
         raise Refused(
@@ -187,11 +194,11 @@ class TunnelServer:
     def __init__(
         self,
         directory: Directory,
-        source: Callable[[Endpoint], str | None],
+        source: Callable[[Endpoint], AbstractContextManager[str | None]],
         log: Callable[[str], None] = lambda line: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Take `source(endpoint)`, the local address to connect from: the endpoint's, put on an interface first."""
+        """Take `source(endpoint)`, the local address to connect from for as long as a tunnel is open."""
         self._directory = directory
         self._source = source
         self._log = log
@@ -200,7 +207,7 @@ class TunnelServer:
         self._loop = asyncio.new_event_loop()
         self._server: Server | None = None
 
-    def start(self, address: str, port: int = PORT) -> int:
+    def start(self, address: str, port: int) -> int:
         """Listen, and return the port; raises OSError when that is not possible."""
         thread = threading.Thread(target=self._loop.run_forever, name="tunnel", daemon=True)
         thread.start()
@@ -208,12 +215,14 @@ class TunnelServer:
         return int(next(iter(self._server.sockets)).getsockname()[1])
 
     def stop(self) -> None:
-        """Close every tunnel and stop listening."""
+        """Close every tunnel and stop listening; nothing happens the second time."""
+        server, self._server = self._server, None
+        if server is None:
+            return
 
         async def close() -> None:
-            if self._server is not None:
-                self._server.close()
-                await self._server.wait_closed()
+            server.close()
+            await server.wait_closed()
 
         asyncio.run_coroutine_threadsafe(close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -263,39 +272,45 @@ class TunnelServer:
             await connection.close(_ENDED, f"The tunnel reached its maximum duration of {tunnel.seconds} s")
 
     async def _relay(self, connection: ServerConnection, tunnel: Tunnel) -> None:
-        try:
-            reader, writer = await self._connect(tunnel)
-        except (OSError, TimeoutError) as error:
-            self._log(f"tunnel {tunnel.endpoint.id} to {tunnel.address}:{tunnel.port}: {error or 'no answer'}")
-            await connection.close(_ENDED, "Unable to connect to target")
-            return
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                reader, writer = await self._connect(tunnel, stack)
+            except OSError as error:
+                self._log(f"tunnel {tunnel.endpoint.id} to {tunnel.address}:{tunnel.port}: {error or 'no answer'}")
+                await connection.close(_ENDED, "Unable to connect to target")
+                return
 
-        async def outwards() -> None:
-            while data := await reader.read(_CHUNK):
-                await connection.send(data)
+            async def outwards() -> None:
+                while data := await reader.read(_CHUNK):
+                    await connection.send(data)
 
-        async def inwards() -> None:
-            async for frame in connection:
-                writer.write(frame.encode() if isinstance(frame, str) else frame)
-                await writer.drain()
+            async def inwards() -> None:
+                async for frame in connection:
+                    writer.write(frame.encode() if isinstance(frame, str) else frame)
+                    await writer.drain()
 
-        try:
-            await _first_to_end(outwards(), inwards())
-        except (ConnectionClosed, OSError):
-            pass
-        finally:
-            writer.transport.abort()
+            with contextlib.suppress(ConnectionClosed, OSError):
+                await _first_to_end(outwards(), inwards())
             await connection.close()
 
-    async def _connect(self, tunnel: Tunnel) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect(
+        self, tunnel: Tunnel, stack: contextlib.AsyncExitStack
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to the host; `stack` undoes it. Raises OSError (of which TimeoutError is one)."""
         endpoint = tunnel.endpoint
         loop = asyncio.get_running_loop()
+        # Whatever asks the API or runs a program would hold up all other tunnels.
         if not await loop.run_in_executor(None, endpoint.reaches, tunnel.address):
             raise OSError("no running host of the endpoint's VPC has this address")
-        source = await loop.run_in_executor(None, self._source, endpoint)
-        local = (source, 0) if source else None
+        source = self._source(endpoint)
+        address = await loop.run_in_executor(None, source.__enter__)
+        stack.push_async_callback(loop.run_in_executor, None, source.__exit__, None, None, None)
         async with asyncio.timeout(_CONNECT_SECONDS):
-            return await asyncio.open_connection(tunnel.address, tunnel.port, local_addr=local, limit=_CHUNK * 4)
+            reader, writer = await asyncio.open_connection(
+                tunnel.address, tunnel.port, local_addr=(address, 0) if address else None, limit=4 * _CHUNK
+            )
+        stack.callback(writer.transport.abort)
+        return reader, writer
 
 
 async def _first_to_end(*coroutines: Coroutine[None, None, None]) -> None:

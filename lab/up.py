@@ -148,8 +148,8 @@ class Up:
             spec=spec,
             environment=passed,
             volumes={names.STATE_VOLUME: "/state"},
-            ports={names.API_PORT: names.API_PORT},
-            # For the metadata service's address, which the reconciler adds.
+            ports={names.API_PORT: names.API_PORT, names.TUNNEL_PORT: names.TUNNEL_PORT},
+            # For the addresses of the metadata service, which the reconciler adds, and of Instance Connect Endpoints.
             cap_add=["NET_ADMIN"],
         )
 

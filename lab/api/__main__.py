@@ -8,7 +8,7 @@ import sys
 import threading
 
 from lab import dns, imds
-from lab.api import operator, services, state
+from lab.api import operator, services, state, tunnels
 from lab.api.gateway import Gateway
 from lab.api.servers import serve
 from lab.api.settings import Settings
@@ -28,6 +28,8 @@ def main() -> int:
         dns.serve(lab, settings.bind, settings.dns_port)
     if settings.metadata_port:
         imds.serve(lab, settings.bind, settings.metadata_port)
+    if settings.tunnel_port:
+        tunnels.serve(lab, settings.bind, settings.tunnel_port)
     if settings.https_port:
         serve(gateway, settings.bind, settings.https_port, lab.authority)
     # Last: who sees this port may count on the others.

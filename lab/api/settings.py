@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from lab import names
+
 # moto's own account; everything in the lab belongs to it.
 ACCOUNT = "123456789012"
 
@@ -24,6 +26,7 @@ class Settings:
     https_port: int = 443
     dns_port: int = 53
     metadata_port: int = 80
+    tunnel_port: int = names.TUNNEL_PORT
     registry_url: str = "http://freehold-lab-registry:5000"
     # 0 means: ready as soon as it is real. 1 means AWS's own times, 1/60 one second for each of its minutes.
     delay_scale: float = 0.0
@@ -44,6 +47,7 @@ class Settings:
             https_port=int(env.get("LAB_HTTPS_PORT", cls.https_port)),
             dns_port=int(env.get("LAB_DNS_PORT", cls.dns_port)),
             metadata_port=int(env.get("LAB_IMDS_PORT", cls.metadata_port)),
+            tunnel_port=int(env.get("LAB_TUNNEL_PORT", cls.tunnel_port)),
             registry_url=env.get("LAB_REGISTRY_URL", cls.registry_url).rstrip("/"),
             delay_scale=float(Fraction(env.get("LAB_AWS_DELAYS", "0"))),
             unattended=env.get("LAB_UNATTENDED", "") == "1",

@@ -9,6 +9,7 @@ import socketserver
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ class Account(tunnel.Directory):
     """What the tunnel service may know; tests change it."""
 
     state: str = "create-complete"
+    denied: str = ""
     hosts: set[str] = field(default_factory=lambda: {"127.0.0.1"})
 
     def endpoint(self, endpoint_id: str) -> tunnel.Endpoint | None:
@@ -38,6 +40,10 @@ class Account(tunnel.Directory):
 
     def secret_key(self, access_key: str) -> str | None:
         return SECRET_KEY if access_key == ACCESS_KEY else None
+
+    def authorize(self, access_key: str, endpoint: tunnel.Endpoint) -> None:
+        if self.denied:
+            raise tunnel.Refused("AccessDeniedException", self.denied)
 
 
 @dataclass
@@ -54,7 +60,7 @@ class Service:
 def service() -> Iterator[Service]:
     account = Account()
     running: Service
-    server = tunnel.TunnelServer(account, lambda _: None, clock=lambda: running.now or datetime.now(UTC))
+    server = tunnel.TunnelServer(account, lambda _: nullcontext(None), clock=lambda: running.now or datetime.now(UTC))
     port = server.start("127.0.0.1", 0)
     running = Service(account, server, f"ws://127.0.0.1:{port}")
     yield running
