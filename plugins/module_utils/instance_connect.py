@@ -248,9 +248,9 @@ def _error_document(body: bytes | bytearray) -> dict[str, str]:
     text = body.decode(errors="replace")
     try:
         document = json.loads(text)
-    except ValueError:
+        return {"Code": document["ErrorCode"], "Message": document["Message"]}
+    except (ValueError, LookupError, TypeError):  # somebody between us and AWS speaks
         return {"Code": "unexpected answer", "Message": text[:200]}
-    return {"Code": document.get("ErrorCode", "unexpected answer"), "Message": document.get("Message", text[:200])}
 
 
 async def relay(websocket: ClientConnection, source: int, sink: int, host: str, port: int) -> None:
@@ -452,7 +452,8 @@ class SharedConnection:
     def _start(self, candidate: Candidate, socket: Path) -> bool:
         command = ["ssh", "-F", str(self.config), "-f", "-N", "-o", f"HostName={candidate.address}"]
         command += ["-o", "ControlMaster=yes", "-o", f"ControlPath={socket}", "-o", "BatchMode=yes", JUMP_HOST]
-        with self._log.open("wb") as log:
+        self._log.unlink(missing_ok=True)
+        with self._log.open("ab") as log:
             # A session of its own, and no file of ours: it outlives the command that needed it first, whose
             # interruption must not reach it and who would wait for the end of the pipes that it inherits.
             started = subprocess.run(  # noqa: S603
