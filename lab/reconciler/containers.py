@@ -149,10 +149,14 @@ def ensure(spec: ContainerSpec, epoch: str, listed: Found | None) -> tuple[str, 
     if found and (found.spec != wanted or found.state in ("created", "dead", "removing")):
         if found.spec != wanted:
             log(f"{spec.name}: made from other settings, making it anew")
+            if found.state == "running":
+                stop_container(found.id)
         remove_container(found.id)
         found = None
     if found and found.state == "running":
         return found.id, False
+    if found and found.state == "restarting":
+        raise NotReady(f"its program keeps ending; the last words: {last_words(found.id)}")
     if found:
         if found.state == "paused":
             engine().unpause(found.id)

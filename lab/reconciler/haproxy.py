@@ -18,7 +18,7 @@ _GLOBAL = """\
 global
     user haproxy
     group haproxy
-    stats socket admin.sock mode 600 level admin expose-fd listeners
+    stats socket unix@./admin.sock mode 600 level admin expose-fd listeners
     server-state-file states
     # The first check of a new target comes at once, not after a part of its interval.
     max-spread-checks 500
@@ -71,7 +71,7 @@ def render(load_balancer: LoadBalancer, groups: Iterable[TargetGroup]) -> str:
         parts.append(_frontend(listener, known))
     if not load_balancer["listeners"]:
         # HAProxy ends without a listener; an ALB without one is a normal sight.
-        parts.append("frontend none\n    bind unix@none.sock\n    http-request return status 503\n")
+        parts.append("frontend none\n    bind unix@./none.sock\n    http-request return status 503\n")
     parts += [_backend(group) for group in sorted(used, key=lambda item: item["arn"])]
     return "\n".join(parts)
 
