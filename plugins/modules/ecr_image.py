@@ -24,15 +24,9 @@ options:
     required: true
   path:
     description:
-      - Directory of the build context.
+      - Directory of the build context. Only what the Dockerfile copies is sent to the engine and decides the tag.
     type: path
     required: true
-  include:
-    description:
-      - The files and directories below O(path) that make up the context, so that nothing else changes the tag.
-    type: list
-    elements: str
-    default: ["."]
   dockerfile:
     description:
       - The Dockerfile, below O(path).
@@ -89,7 +83,6 @@ EXAMPLES = r"""
   freehold.airflow.ecr_image:
     repository: freehold-production/airflow
     path: .
-    include: [image, bundle/pyproject.toml, bundle/src]
     dockerfile: image/Dockerfile
     requirements_file: requirements/airflow.txt
     requirements_path: image/requirements.txt
@@ -138,18 +131,20 @@ CURRENT_TAG = "freehold:image"
 def read_inputs(params: dict[str, Any]) -> dict[str, tuple[bytes, bool]]:
     """The files of the context, with the user's requirements among them."""
     path = Path(params["path"])
-    missing = [name for name in [params["dockerfile"], *params["include"]] if not (path / name).exists()]
+    dockerfile = path / params["dockerfile"]
+    if not dockerfile.is_file():
+        raise FreeholdError(message=f"There is no '{dockerfile}'; image_directory names the wrong directory.")
+    include = [params["dockerfile"], *context.copied_sources(dockerfile.read_text())]
+    missing = [name for name in include if not (path / name).exists()]
     if missing:
-        raise FreeholdError(
-            message=f"The build context '{path}' lacks {', '.join(missing)}; image_directory names the wrong directory."
-        )
+        raise FreeholdError(message=f"'{dockerfile}' copies {', '.join(missing)}, which '{path}' does not hold.")
     extra = {}
     if params["requirements_file"]:
         requirements = Path(params["requirements_file"])
         if not requirements.is_file():
             raise FreeholdError(message=f"image_requirements_file names '{requirements}', which is not a file.")
         extra[params["requirements_path"]] = requirements
-    return context.read_context(path, [params["dockerfile"], *params["include"]], extra)
+    return context.read_context(path, include, extra)
 
 
 def build_and_push(
@@ -166,7 +161,7 @@ def build_and_push(
         {**params["build_args"], **params["transient_build_args"]},
         params["network"],
         params["platform"],
-        params["requirements_file"],
+        params["requirements_file"] or str(Path(params["path"]) / params["requirements_path"]),
     )
     output = engine.smoke_check(docker, reference, params["smoke_command"])
     target = repository["repositoryUri"]
@@ -207,7 +202,6 @@ def main() -> None:
         argument_spec={
             "repository": {"type": "str", "required": True},
             "path": {"type": "path", "required": True},
-            "include": {"type": "list", "elements": "str", "default": ["."]},
             "dockerfile": {"type": "str", "default": "Dockerfile"},
             "requirements_file": {"type": "path"},
             "requirements_path": {"type": "str", "default": "requirements.txt"},

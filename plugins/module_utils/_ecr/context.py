@@ -9,12 +9,30 @@ import hashlib
 import io
 import json
 import os
+import re
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+# One time for every file: 2024-01-01. Zip files, and so Python wheels, know no time before 1980.
+_TIME = 1704067200
+
 # What editors, Python and git leave behind must not change the tag.
 _IGNORED = {"__pycache__", ".git", ".DS_Store", ".ruff_cache", ".mypy_cache"}
+
+
+def copied_sources(dockerfile: str) -> list[str]:
+    """The files and directories that a Dockerfile copies from its context: nothing else can change the image."""
+    joined = re.sub(r"\\[ \t]*\n", " ", dockerfile)
+    sources: list[str] = []
+    for line in joined.splitlines():
+        words = line.split()
+        if not words or words[0].upper() not in ("COPY", "ADD"):
+            continue
+        flags = [word for word in words[1:] if word.startswith("--")]
+        if not any(flag.startswith("--from=") for flag in flags):
+            sources += [word.removeprefix("./").rstrip("/") for word in words[1 + len(flags) : -1]]
+    return list(dict.fromkeys(sources))
 
 
 def read_context(
@@ -56,6 +74,7 @@ def tar(files: Mapping[str, tuple[bytes, bool]]) -> io.BytesIO:
         for name, (content, executable) in sorted(files.items()):
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
+            entry.mtime = _TIME
             entry.mode = 0o755 if executable else 0o644
             archive.addfile(entry, io.BytesIO(content))
     buffer.seek(0)

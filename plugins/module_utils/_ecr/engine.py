@@ -48,7 +48,7 @@ def build(
     build_args: Mapping[str, str],
     network: str | None,
     platform: str,
-    requirements: str | None,
+    requirements: str,
 ) -> None:
     """Build the context by the classic builder and name the result ``reference``.
 
@@ -76,10 +76,10 @@ def build(
         raise FreeholdError(message=build_failure(list(log), str(error), requirements)) from error
 
 
-def build_failure(log: list[str], error: str, requirements: str | None) -> str:
+def build_failure(log: list[str], error: str, requirements: str) -> str:
     """One sentence, then the end of the log."""
     culprit = failing_requirement(log)
-    if culprit and requirements:
+    if culprit:
         sentence = f"The image does not build: {culprit}; correct image_requirements_file ({requirements})."
     else:
         sentence = f"The image does not build: {clean(error)}"

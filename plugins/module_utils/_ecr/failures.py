@@ -20,7 +20,8 @@ _PATTERNS = (
     (r"there is no version of (?P<requirement>\S+?)(?:\s|$)", "does not exist in the package index"),
     (r"Cannot install (?P<requirement>.+?) because these package versions have conflicting dependencies", "conflict"),
     (r"you require (?P<requirement>\S+?),? (?:and|we can conclude)", "conflicts with Airflow's constraints"),
-    (r"Failed to build (?:installable wheels for |`)?(?P<requirement>[^`\n]+?)`?$", "can't be built"),
+    (r"Failed to build installable wheels for some pyproject.toml based projects \((?P<requirement>[^)]+)\)", "can't be built"),
+    (r"Failed to build `(?P<requirement>[^`]+)`", "can't be built"),
     (r"The user requested (?P<requirement>\S+)$", "conflicts with Airflow's constraints"),
 )
 
