@@ -29,10 +29,27 @@ _HOSTED_ZONES = {
     "us-west-2": "Z1H1FL5HABSF5",
 }
 
+# What AWS answers for a new application load balancer and moto leaves out.
+_ATTRIBUTES = {
+    "access_logs.s3.enabled": "false",
+    "idle_timeout.timeout_seconds": "60",
+    "client_keep_alive.seconds": "3600",
+    "load_balancing.cross_zone.enabled": "true",
+    "routing.http2.enabled": "true",
+    "routing.http.desync_mitigation_mode": "defensive",
+    "routing.http.drop_invalid_header_fields.enabled": "false",
+    "routing.http.preserve_host_header.enabled": "false",
+    "routing.http.x_amzn_tls_version_and_cipher_suite.enabled": "false",
+    "routing.http.xff_client_port.enabled": "false",
+    "routing.http.xff_header_processing.mode": "append",
+    "waf.fail_open.enabled": "false",
+}
+
 
 @wraps(FakeLoadBalancer, "__init__")
 def _begin_as_provisioning(original: Any, balancer: Any, *args: Any, **kwargs: Any) -> None:
     original(balancer, *args, **kwargs)
+    balancer.attrs.update(_ATTRIBUTES)
     region = balancer.arn.split(":")[3]
     prefix = "internal-" if balancer.scheme == "internal" else ""
     balancer.dns_name = f"{prefix}{balancer.name}-{secrets.randbelow(10**10):010}.{region}.elb.amazonaws.com"
