@@ -1,0 +1,221 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Run a DAG to its end through Airflow's REST API."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: airflow_dag_run
+version_added: 0.1.0
+short_description: Run a DAG and wait for its end
+description:
+  - Waits until Airflow knows the DAG, unpauses it, starts a run, waits for its end and reads the log of one task.
+  - A failure names the state of each task, the last lines of the logs of failed ones, and files that can't be parsed.
+author:
+  - The Freehold authors
+options:
+  url:
+    description:
+      - Address of Airflow, C(https://airflow.example.com).
+    type: str
+    required: true
+  username:
+    description:
+      - A user of Airflow that may run the DAG.
+    type: str
+    required: true
+  password:
+    description:
+      - The user's password.
+    type: str
+    required: true
+  dag_id:
+    description:
+      - The DAG.
+    type: str
+    required: true
+  conf:
+    description:
+      - Configuration of the run.
+    type: dict
+    default: {}
+  queues:
+    description:
+      - Queues of which each must have had at least one successful task of the run.
+    type: list
+    elements: str
+    default: []
+  parse_timeout:
+    description:
+      - Seconds until Airflow must know the DAG.
+    type: int
+    default: 120
+  timeout:
+    description:
+      - Seconds the run may take.
+    type: int
+    default: 300
+  ca_path:
+    description:
+      - File with the certificates of the authorities to trust, instead of the system's.
+    type: path
+attributes:
+  check_mode:
+    description: Reports that a run would be made, and makes none.
+    support: full
+  diff_mode:
+    description: Has nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Run the smoke DAG on two worker hosts
+  freehold.airflow.airflow_dag_run:
+    url: https://airflow.example.com
+    username: admin
+    password: "{{ password }}"
+    dag_id: freehold_smoke
+    queues: [prod-worker-1, prod-worker-2]
+"""
+
+RETURN = r"""
+run_id:
+  description: Id of the run.
+  returned: when a run was made
+  type: str
+tasks:
+  description: The task instances, with state, queue and host.
+  returned: when a run was made
+  type: list
+  elements: dict
+  sample: [{"task_id": "answer", "state": "success", "queue": "prod-worker-1", "hostname": "prod-worker-1.prod.internal"}]
+log:
+  description: Lines of the log of the last successful task, as Airflow's API returned them.
+  returned: when the run succeeded
+  type: list
+  elements: str
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.freehold.airflow.plugins.module_utils._airflow.api import ApiError, Client, wait_for
+
+FINAL_STATES = ("success", "failed")
+LOG_LINES = 20
+
+
+def summary(task: dict[str, Any]) -> dict[str, Any]:
+    """Return what a person wants to know of a task instance."""
+    return {key: task.get(key) for key in ("task_id", "map_index", "state", "queue", "hostname", "try_number")}
+
+
+def missing_queues(tasks: list[dict[str, Any]], queues: list[str]) -> list[str]:
+    """Return the queues without a successful task."""
+    served = {task.get("queue") for task in tasks if task.get("state") == "success"}
+    return [queue for queue in queues if queue not in served]
+
+
+def explain(client: Client, dag_id: str, run_id: str, tasks: list[dict[str, Any]]) -> str:
+    """Return what stands in the way of a run: one paragraph per task that did not succeed, then broken files."""
+    lines: list[str] = []
+    for task in tasks:
+        state = task.get("state")
+        if state == "success":
+            continue
+        lines.append(f"task {task['task_id']} is {state or 'not scheduled'} (queue {task.get('queue')}, host {task.get('hostname') or 'none'})")
+        if state == "queued":
+            lines.append(f"  no worker has taken it from the queue {task.get('queue')}")
+        if state in ("failed", "up_for_retry", "running"):
+            try:
+                lines.extend(f"  | {line}" for line in client.log(dag_id, run_id, task)[-LOG_LINES:])
+            except ApiError as error:
+                lines.append(f"  its log can't be read: {error}")
+    lines.extend(broken_files(client))
+    return "\n".join(lines)
+
+
+def broken_files(client: Client) -> list[str]:
+    """Return a line per file that Airflow can't parse."""
+    try:
+        errors = client.import_errors()
+    except ApiError as error:
+        return [f"import errors can't be read: {error}"]
+    return [f"{error['filename']} can't be parsed: {error['stack_trace'].strip().splitlines()[-1]}" for error in errors]
+
+
+def run_to_its_end(module: AnsibleModule, client: Client) -> dict[str, Any]:
+    """Run the DAG; return the module's result, or end the module with the reason."""
+    dag_id: str = module.params["dag_id"]
+    seconds: int = module.params["parse_timeout"]
+    found, dag, error = wait_for(lambda: client.dag(dag_id), lambda answer: answer is not None, seconds)
+    if not found or dag is None:
+        why = [str(error)] if error else broken_files(client)
+        module.fail_json(msg="\n".join([f"Airflow does not know the DAG {dag_id} after {seconds} s.", *why]))
+    if module.check_mode:
+        return {"changed": True}
+    if dag["is_paused"]:
+        client.unpause(dag_id)
+    run_id = client.trigger(dag_id, module.params["conf"])
+    ended, run, error = wait_for(
+        lambda: client.run(dag_id, run_id), lambda answer: answer["state"] in FINAL_STATES, module.params["timeout"]
+    )
+    if error:
+        module.fail_json(msg=f"The run {run_id} of {dag_id} was started, then Airflow was lost: {error}", run_id=run_id)
+    tasks = client.tasks(dag_id, run_id)
+    result = {"run_id": run_id, "tasks": [summary(task) for task in tasks]}
+    if not ended or run is None or run["state"] != "success":
+        state = f"is still {run['state'] if run else 'unknown'} after {module.params['timeout']} s" if not ended else "failed"
+        module.fail_json(msg=f"The run {run_id} of {dag_id} {state}.\n{explain(client, dag_id, run_id, tasks)}", **result)
+    missing = missing_queues(tasks, module.params["queues"])
+    if missing:
+        module.fail_json(
+            msg=f"The run {run_id} of {dag_id} succeeded, but had no task in the queue {', '.join(missing)}: "
+            "does its file know these hosts (FREEHOLD_WORKER_HOSTS of the dag-processor)?",
+            **result,
+        )
+    succeeded = [task for task in tasks if task["state"] == "success"]
+    try:
+        lines = client.log(dag_id, run_id, succeeded[-1]) if succeeded else []
+    except ApiError as unread:
+        module.fail_json(
+            msg=f"The run {run_id} of {dag_id} succeeded, but Airflow can't show the log of its task: {unread}. "
+            "Can the api-server reach the log bucket?",
+            **result,
+        )
+    return {"changed": True, "log": lines, **result}
+
+
+def main() -> None:
+    """Run one DAG."""
+    module = AnsibleModule(
+        argument_spec={
+            "url": {"type": "str", "required": True},
+            "username": {"type": "str", "required": True},
+            "password": {"type": "str", "required": True, "no_log": True},
+            "dag_id": {"type": "str", "required": True},
+            "conf": {"type": "dict", "default": {}},
+            "queues": {"type": "list", "elements": "str", "default": []},
+            "parse_timeout": {"type": "int", "default": 120},
+            "timeout": {"type": "int", "default": 300},
+            "ca_path": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    client = Client(module.params["url"], ca_path=module.params["ca_path"])
+    try:
+        client.log_in(module.params["username"], module.params["password"])
+    except ApiError as error:
+        what = f"the password of the user {module.params['username']} is refused" if error.status == 401 else str(error)
+        module.fail_json(msg=f"Can't log in to Airflow: {what}")
+    try:
+        module.exit_json(**run_to_its_end(module, client))
+    except ApiError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()
