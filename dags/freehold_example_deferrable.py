@@ -9,7 +9,7 @@ into one triggerer. Sensors and operators of S3, Athena, EMR and many others do 
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.sdk import Param, dag, task
@@ -20,10 +20,7 @@ log = logging.getLogger(__name__)
 @task
 def set_alarm(params: dict[str, int]) -> str:
     """Return the moment to wait for. In real life: when a partner's export will be ready."""
-    from airflow.sdk import timezone
-
-    seconds = params["seconds"]
-    return timezone.utcnow().add(seconds=seconds).isoformat()
+    return (datetime.now(UTC) + timedelta(seconds=params["seconds"])).isoformat()
 
 
 @task
