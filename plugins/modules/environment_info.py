@@ -60,7 +60,9 @@ environment:
       type: dict
       sample: {webserver: sg-0a1b2c3d}
     instances:
-      description: C(id), C(name), C(duties), C(state), C(private_ip), C(zone) and C(instance_type) of every host, by name.
+      description: >-
+        C(id), C(name), C(duties), C(state), C(private_ip), C(zone), C(instance_type) and C(ssh_host_key) of every host,
+        by name.
       type: list
       elements: dict
     file_system:

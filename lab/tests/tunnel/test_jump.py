@@ -163,7 +163,7 @@ def written_config(tmp_path_factory: pytest.TempPathFactory) -> str:
       access_user: {getpass.getuser()}
       access_private_key: {directory}/user
       access_tunnel_url: TUNNEL
-      access_hosts: [{{name: test-worker-1, address: 127.0.0.3}}, {{name: test-scheduler-1, address: 127.0.0.2}}]
+      access_hosts: [{{name: test-worker-1, private_ip: 127.0.0.3}}, {{name: test-scheduler-1, private_ip: 127.0.0.2}}]
 """
     )
     subprocess.run(

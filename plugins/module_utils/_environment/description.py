@@ -48,6 +48,7 @@ def describe_instances(found: Found) -> list[dict[str, Any]]:
                 "private_ip": instance.get("PrivateIpAddress"),
                 "zone": instance["Placement"]["AvailabilityZone"],
                 "instance_type": instance["InstanceType"],
+                "ssh_host_key": instance["tags"].get("freehold:ssh-host-key", ""),
             }
             for instance in found
         ),
