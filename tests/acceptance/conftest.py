@@ -36,6 +36,7 @@ ORDER = [
     "test_site",
     "test_second_run",
     "test_entrance",
+    "test_access",
     "test_browser",
     "test_example_dags",
     "test_security",
