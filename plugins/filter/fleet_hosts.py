@@ -125,8 +125,34 @@ def fleet_instances(instances: Iterable[Mapping[str, Any]]) -> list[dict[str, An
     return sorted(short, key=lambda instance: str(instance["name"]))
 
 
+def fleet_targets(instances: Iterable[Mapping[str, Any]], duty: str) -> list[dict[str, str]]:
+    """Return the hosts of one duty, of what fleet_instances answers, as targets of a target group."""
+    return [{"Id": instance["id"]} for instance in instances if duty in instance["duties"]]
+
+
+def fleet_records(
+    instances: Iterable[Mapping[str, Any]], zone: str, names: Mapping[str, str], ttl: int
+) -> list[dict[str, Any]]:
+    """Return the A records of a private zone: every host's own name, and I(names), each with the hosts of its duty."""
+    hosts = [host for host in instances if host["private_ip"]]
+    addresses = {host["name"]: [host["private_ip"]] for host in hosts}
+    for name, duty in names.items():
+        addresses[name] = sorted(host["private_ip"] for host in hosts if duty in host["duties"])
+    return [
+        {"name": f"{name}.{zone}", "type": "A", "ttl": int(ttl), "values": values}
+        for name, values in sorted(addresses.items())
+        if values
+    ]
+
+
 class FilterModule:
     """Jinja filters."""
 
     def filters(self) -> dict[str, Any]:
-        return {"fleet_hosts": fleet_hosts, "fleet_instances": fleet_instances, "fleet_state": fleet_state}
+        return {
+            "fleet_hosts": fleet_hosts,
+            "fleet_instances": fleet_instances,
+            "fleet_records": fleet_records,
+            "fleet_state": fleet_state,
+            "fleet_targets": fleet_targets,
+        }

@@ -61,12 +61,9 @@ EXAMPLES = r"""
   register: certificate
 
 - name: Prove that the name is ours
-  amazon.aws.route53:
-    zone: example.com
-    record: "{{ item.name }}"
-    type: "{{ item.type }}"
-    value: "{{ item.value }}"
-  loop: "{{ certificate.certificate.validation_records }}"
+  freehold.airflow.route53_record_sets:
+    zone_id: Z0123456789ABCDEFGHIJ
+    records: "{{ certificate.certificate.validation_records }}"
 
 - name: Wait until it is issued
   freehold.airflow.acm_certificate_request:
@@ -89,7 +86,7 @@ certificate:
       description: V(PENDING_VALIDATION) or V(ISSUED).
       type: str
     validation_records:
-      description: The DNS records to make, each with C(name), C(type) and C(value).
+      description: The DNS records to make, in the form of M(freehold.airflow.route53_record_sets).
       type: list
       elements: dict
 """
@@ -113,6 +110,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.waiter import BaseWaite
 # A certificate in any other state will never become, or is no longer, valid.
 # https://docs.aws.amazon.com/acm/latest/APIReference/API_CertificateDetail.html
 USABLE = ["PENDING_VALIDATION", "ISSUED"]
+RECORD_TTL = 300
 LOST = ["FAILED", "VALIDATION_TIMED_OUT", "EXPIRED", "REVOKED"]
 
 
@@ -197,13 +195,14 @@ def describe(client: Any, arn: str) -> dict[str, Any]:
     return client.describe_certificate(aws_retry=True, CertificateArn=arn)["Certificate"]  # type: ignore[no-any-return]
 
 
-def validation_records(certificate: dict[str, Any]) -> list[dict[str, str]]:
+def validation_records(certificate: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the records to make, once each: names of one zone may share a record."""
     records = {
         option["ResourceRecord"]["Name"]: {
             "name": option["ResourceRecord"]["Name"],
             "type": option["ResourceRecord"]["Type"],
-            "value": option["ResourceRecord"]["Value"],
+            "ttl": RECORD_TTL,
+            "values": [option["ResourceRecord"]["Value"]],
         }
         for option in certificate.get("DomainValidationOptions", [])
         if option.get("ResourceRecord")

@@ -1,0 +1,114 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+DOCUMENTATION = r"""
+---
+module: route53_hosted_zone_info
+short_description: Find one hosted zone by its name
+version_added: 0.1.0
+description:
+  - Finds the public zone of a name, or the private zone of a name that a VPC sees.
+  - C(amazon.aws.route53_info) lists all zones of an account, page by page, and can't tell which VPC sees a private one.
+options:
+  zone:
+    description: Name of the zone.
+    type: str
+    required: true
+  vpc_id:
+    description: For a private zone, a VPC that sees it. Without it a public zone is meant.
+    type: str
+    default: ""
+author:
+  - The Freehold authors (@freehold)
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+attributes:
+  check_mode:
+    support: full
+    description: Only reads.
+"""
+
+EXAMPLES = r"""
+- name: Find the public zone
+  freehold.airflow.route53_hosted_zone_info:
+    zone: example.com
+"""
+
+RETURN = r"""
+hosted_zones:
+  description: The zones found; more than one public zone of a name is possible, and a trap.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    zone_id:
+      description: Id of the zone.
+      type: str
+    name:
+      description: Name of the zone, without the last dot.
+      type: str
+    private:
+      description: Whether only VPCs see it.
+      type: bool
+"""
+
+from typing import Any, NoReturn
+
+try:
+    from botocore.exceptions import BotoCoreError, ClientError
+except ImportError:
+    pass  # caught by AnsibleAWSModule
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+
+
+def zones_of_name(client: Any, name: str) -> list[dict[str, Any]]:
+    """Return all zones of exactly this name; Route 53 lists them in the order of names, beginning with it."""
+    zones: list[dict[str, Any]] = []
+    answer = client.list_hosted_zones_by_name(aws_retry=True, DNSName=name)
+    while True:
+        for zone in answer["HostedZones"]:
+            if zone["Name"].rstrip(".") != name:
+                return zones
+            zones.append(zone)
+        if not answer.get("IsTruncated"):
+            return zones
+        answer = client.list_hosted_zones_by_name(
+            aws_retry=True, DNSName=answer["NextDNSName"], HostedZoneId=answer["NextHostedZoneId"]
+        )
+
+
+def vpcs_of(client: Any, zone_id: str) -> list[str]:
+    """Return the ids of the VPCs that see the zone."""
+    return [vpc["VPCId"] for vpc in client.get_hosted_zone(aws_retry=True, Id=zone_id).get("VPCs", [])]
+
+
+def main() -> NoReturn:
+    module = AnsibleAWSModule(
+        argument_spec={"zone": {"type": "str", "required": True}, "vpc_id": {"type": "str", "default": ""}},
+        supports_check_mode=True,
+    )
+    client = module.client("route53", retry_decorator=AWSRetry.jittered_backoff())
+    name, vpc_id = module.params["zone"].lower().rstrip("."), module.params["vpc_id"]
+    try:
+        zones = [zone for zone in zones_of_name(client, name) if zone["Config"]["PrivateZone"] == bool(vpc_id)]
+        if vpc_id:
+            zones = [zone for zone in zones if vpc_id in vpcs_of(client, zone["Id"])]
+    except (BotoCoreError, ClientError) as error:
+        module.fail_json_aws(error, msg=f"The hosted zone {name} can't be read")
+    module.exit_json(
+        changed=False,
+        hosted_zones=[
+            {"zone_id": zone["Id"].split("/")[-1], "name": name, "private": zone["Config"]["PrivateZone"]}
+            for zone in zones
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
