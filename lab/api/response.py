@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import uuid
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -18,6 +19,9 @@ from lab.api.errors import AwsError
 from lab.api.request import AwsRequest
 
 Headers = list[tuple[str, str]]
+
+# The errors that all services share stand in no model of theirs; moto wonders at each.
+warnings.filterwarnings("ignore", message=r"Exception\(AwsError\) with code")
 
 _ERROR_CODES = re.compile(r"<Code>([^<]+)</Code>|\"(?:__type|[cC]ode)\"\s*:\s*\"(?:[^\"#]*#)?([^\"]+)\"")
 

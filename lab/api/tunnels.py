@@ -15,7 +15,8 @@ from typing import Any
 
 from lab import tunnel
 from lab.api import backends
-from lab.api.operator import OPERATOR
+from lab.api.iam import principals
+from lab.api.iam.policy import Question, Verdict, judge
 from lab.api.services.connect_endpoints import ENDPOINTS
 from lab.api.settings import ACCOUNT
 from lab.api.state import Lab
@@ -53,22 +54,44 @@ class Account(tunnel.Directory):
             reaches=lambda address: self._is_host(known["VpcId"], address),
         )
 
-    def secret_key(self, access_key: str) -> str | None:
-        """The secret of a user's key."""
+    def credentials(self, access_key: str) -> tunnel.Credentials | None:
+        """What belongs to the key of a user or of a role's session."""
         with self._lab.lock:
-            key = backends.iam().access_keys.get(access_key)
-            return str(key.secret_access_key) if key is not None else None
+            principal = principals.find(access_key)
+        if principal is None:
+            return None
+        return tunnel.Credentials(principal.secret_key, principal.session_token, principal.expires)
 
-    def authorize(self, access_key: str, endpoint: tunnel.Endpoint) -> None:
-        """Let the operator through, who may do everything; nobody else has asked yet."""
+    def authorize(self, access_key: str, wanted: tunnel.Tunnel) -> None:
+        """Judge the caller's policies.
+
+        https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2instanceconnect.html
+        """
+        if not self._lab.settings.enforce_iam:
+            return
+        endpoint = wanted.endpoint
+        arn = f"arn:aws:ec2:{endpoint.region}:{ACCOUNT}:instance-connect-endpoint/{endpoint.id}"
         with self._lab.lock:
-            user = backends.iam().access_keys[access_key].user_name
-        if user != OPERATOR:
-            resource = f"arn:aws:ec2:{endpoint.region}:{ACCOUNT}:instance-connect-endpoint/{endpoint.id}"
+            principal = principals.find(access_key)
+            tags = ENDPOINTS[endpoint.region, endpoint.id]["Tags"]
+        if principal is None:
+            raise tunnel.Refused("AccessDeniedException", "The access key is gone.", HTTPStatus.FORBIDDEN)
+        context = {
+            **principal.context,
+            "aws:RequestedRegion": endpoint.region,
+            **{f"aws:ResourceTag/{tag['Key']}": tag["Value"] for tag in tags},
+            "ec2-instance-connect:remotePort": str(wanted.port),
+            "ec2-instance-connect:privateIpAddress": wanted.address,
+            "ec2-instance-connect:maxTunnelDuration": str(wanted.seconds),
+        }
+        question = Question(_ACTION, arn, context)
+        if any(
+            judge(policies, question) is not Verdict.ALLOWED for policies in (principal.policies, *principal.limits)
+        ):
             raise tunnel.Refused(
                 "AccessDeniedException",
-                f"User: arn:aws:iam::{ACCOUNT}:user/{user} is not authorized to perform: {_ACTION} on resource:"
-                f" {resource} because no identity-based policy allows the {_ACTION} action",
+                f"User: {principal.arn} is not authorized to perform: {_ACTION} on resource: {arn} because no"
+                f" identity-based policy allows the {_ACTION} action",
                 HTTPStatus.FORBIDDEN,
             )
 

@@ -3,6 +3,7 @@
 
 from lab.api.services import (
     addresses,
+    buckets,
     caches,
     certificates,
     connect_endpoints,
@@ -18,6 +19,7 @@ from lab.api.services import (
 
 __all__ = [
     "addresses",
+    "buckets",
     "caches",
     "certificates",
     "connect_endpoints",

@@ -10,6 +10,7 @@ import ipaddress
 from typing import Any
 
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
+from moto.ec2.models.subnets import Subnet
 
 from lab.api import backends
 from lab.api.errors import AwsError
@@ -19,6 +20,21 @@ from lab.api.request import AwsRequest
 
 # A subnet's first four addresses belong to AWS, and its last one.
 _RESERVED = 4
+
+
+@wraps(Subnet, "get_available_subnet_ip")
+def _longest_unused_address(original: Any, subnet: Any, instance: Any) -> str:
+    """Addresses that were never used come first: one that was given back may belong to a machine that still stops."""
+    for address in subnet._subnet_ip_generator:
+        if str(address) in subnet._subnet_ips or address == subnet.cidr.broadcast_address:
+            continue
+        subnet._unused_ips.discard(str(address))
+        subnet._subnet_ips[str(address)] = instance
+        return str(address)
+    if not subnet._unused_ips:
+        message = f"There are not enough free addresses in subnet '{subnet.id}' to satisfy the requested number."
+        raise AwsError("InsufficientFreeAddressesInSubnet", message)
+    return str(original(subnet, instance))
 
 
 @wraps(NetworkInterface, "__init__")

@@ -65,6 +65,12 @@ def _begin(instance: Any, transitional: str, wanted: str, *, delayed: bool) -> N
 @wraps(Instance, "__init__")
 def _begin_as_pending(original: Any, instance: Any, *args: Any, **kwargs: Any) -> None:
     original(instance, *args, **kwargs)
+    given = {str(nic.get("DeviceIndex", 0)): nic for nic in kwargs.get("nics") or []}
+    for index, interface in instance.nics.items():
+        asked = given.get(str(index), {})
+        # An interface that the launch makes goes with the instance, unless it says otherwise.
+        if not asked.get("NetworkInterfaceId"):
+            interface.delete_on_termination = asked.get("DeleteOnTermination") is not False
     _begin(instance, "pending", "running", delayed=True)
 
 
@@ -125,8 +131,10 @@ def refuse_what_cannot_start(request: AwsRequest) -> None:
         raise AwsError("InvalidKeyPair.NotFound", f"The key pair '{key_name}' does not exist")
     instance_type = str(params.get("InstanceType") or "m1.small")
     described = INSTANCE_TYPES.get(instance_type)
+    if described is None:
+        raise AwsError("InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType.")
     image = ec2.amis.get(params.get("ImageId"))
-    if described is None or image is None:
+    if image is None:
         return
     supported = described["ProcessorInfo"]["SupportedArchitectures"]
     if image.architecture not in supported:
@@ -144,6 +152,15 @@ def refuse_what_cannot_start(request: AwsRequest) -> None:
             f"{machine_architecture()}, and an image of it."
         )
         raise AwsError("Unsupported", message)
+
+
+@checks("ec2", "DescribeInstanceTypes")
+def refuse_to_describe_unknown_types(request: AwsRequest) -> None:
+    """AWS lists all unknown types in one error; moto has another code for it."""
+    unknown = [name for name in request.params.get("InstanceTypes") or [] if name not in INSTANCE_TYPES]
+    if unknown:
+        message = f"The following supplied instance types do not exist: [{', '.join(unknown)}]"
+        raise AwsError("InvalidInstanceType", message)
 
 
 @completes("ec2", "RunInstances")

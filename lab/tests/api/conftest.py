@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import botocore.config
 import pytest
 import requests
+from botocore.config import Config
 
 from lab import dns, imds
 from lab.api import operator, services, state
@@ -41,8 +41,8 @@ class RunningLab:
 
     def client(self, service: str, **kwargs: Any) -> Any:
         """A boto3 client of the operator, or with other credentials."""
+        config = Config(retries={"max_attempts": 1}).merge(kwargs.pop("config", Config()))
         given = {"aws_access_key_id": self.key, "aws_secret_access_key": self.secret, **kwargs}
-        config = botocore.config.Config(retries={"max_attempts": 1})
         make: Any = boto3.client  # its overloads want literal service names
         return make(service, region_name=REGION, endpoint_url=self.url, config=config, **given)
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -66,15 +68,63 @@ def test_an_endpoint_reaches_the_running_hosts_of_its_vpc_alone(
     assert not endpoint.reaches(host["PrivateIpAddress"])
 
 
-def test_the_operator_may_open_tunnels_and_others_may_not(
-    running: RunningLab, account: tunnels.Account, endpoint_id: str
+@pytest.fixture
+def nobody(running: RunningLab) -> str:
+    """The access key of a user without policies."""
+    iam = running.client("iam")
+    name = f"tunnel-nobody-{uuid.uuid4().hex[:8]}"
+    iam.create_user(UserName=name)
+    return str(iam.create_access_key(UserName=name)["AccessKey"]["AccessKeyId"])
+
+
+def allow(running: RunningLab, access_key: str, condition: dict[str, Any]) -> None:
+    iam = running.client("iam")
+    user = iam.get_access_key_last_used(AccessKeyId=access_key)["UserName"]
+    statement = {
+        "Effect": "Allow",
+        "Action": "ec2-instance-connect:OpenTunnel",
+        "Resource": "*",
+        "Condition": condition,
+    }
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName=user, PolicyName="tunnel", PolicyDocument=document)
+
+
+def test_the_operator_may_open_tunnels(running: RunningLab, account: tunnels.Account, endpoint_id: str) -> None:
+    assert account.credentials(running.key) == tunnel.Credentials(running.secret)
+    account.authorize(running.key, tunnel.Tunnel(known(account, endpoint_id), "10.0.0.1", 22, 3600))
+
+
+def test_who_has_no_permission_may_not(account: tunnels.Account, endpoint_id: str, nobody: str) -> None:
+    wanted = tunnel.Tunnel(known(account, endpoint_id), "10.0.0.1", 22, 3600)
+    with pytest.raises(
+        tunnel.Refused, match=r"is not authorized to perform: ec2-instance-connect:OpenTunnel on resource"
+    ):
+        account.authorize(nobody, wanted)
+
+
+def test_the_conditions_of_a_policy_hold(
+    running: RunningLab, account: tunnels.Account, endpoint_id: str, nobody: str
 ) -> None:
     endpoint = known(account, endpoint_id)
-    assert account.secret_key(running.key) == running.secret
-    account.authorize(running.key, endpoint)
-    iam = running.client("iam")
-    iam.create_user(UserName="tunnel-nobody")
-    key = iam.create_access_key(UserName="tunnel-nobody")["AccessKey"]["AccessKeyId"]
-    with pytest.raises(tunnel.Refused, match="user/tunnel-nobody is not authorized to perform: ec2-instance-connect:"):
-        account.authorize(key, endpoint)
-    assert account.secret_key("AKIAUNKNOWN") is None
+    allow(
+        running,
+        nobody,
+        {
+            "NumericEquals": {"ec2-instance-connect:remotePort": "22"},
+            "IpAddress": {"ec2-instance-connect:privateIpAddress": "10.0.1.0/24"},
+            "NumericLessThanEquals": {"ec2-instance-connect:maxTunnelDuration": "1800"},
+        },
+    )
+    account.authorize(nobody, tunnel.Tunnel(endpoint, "10.0.1.5", 22, 1800))
+    for wanted in (
+        tunnel.Tunnel(endpoint, "10.0.1.5", 3389, 1800),
+        tunnel.Tunnel(endpoint, "10.0.2.5", 22, 1800),
+        tunnel.Tunnel(endpoint, "10.0.1.5", 22, 3600),
+    ):
+        with pytest.raises(tunnel.Refused, match="AccessDeniedException"):
+            account.authorize(nobody, wanted)
+
+
+def test_an_unknown_key_belongs_to_nobody(account: tunnels.Account) -> None:
+    assert account.credentials("AKIAUNKNOWN") is None
