@@ -22,8 +22,8 @@ options:
 """
 
 EXAMPLES = r"""
-# ExecStart=/usr/bin/printf "100 %%" "$$HOME"
-line: "ExecStart=/usr/bin/printf {{ '100 %' | freehold.airflow.systemd_argument }} {{ '$HOME' | freehold.airflow.systemd_argument }}"
+# ExecStart=/usr/bin/printf "100 %%"
+line: "ExecStart=/usr/bin/printf {{ '100 %' | freehold.airflow.systemd_argument }}"
 """
 
 RETURN = r"""

@@ -91,7 +91,7 @@ tasks:
   returned: when a run was made
   type: list
   elements: dict
-  sample: [{"task_id": "answer", "state": "success", "queue": "prod-worker-1", "hostname": "prod-worker-1.prod.internal"}]
+  sample: [{"task_id": "answer", "state": "success", "queue": "prod-worker-1", "hostname": "10.0.0.5"}]
 log:
   description: Lines of the log of the last successful task, as Airflow's API returned them.
   returned: when the run succeeded
@@ -113,6 +113,11 @@ def summary(task: dict[str, Any]) -> dict[str, Any]:
     return {key: task.get(key) for key in ("task_id", "map_index", "state", "queue", "hostname", "try_number")}
 
 
+def is_final(run: Any) -> bool:
+    """Return whether nothing more will happen to the run."""
+    return bool(run["state"] in FINAL_STATES)
+
+
 def missing_queues(tasks: list[dict[str, Any]], queues: list[str]) -> list[str]:
     """Return the queues without a successful task."""
     served = {task.get("queue") for task in tasks if task.get("state") == "success"}
@@ -126,7 +131,8 @@ def explain(client: Client, dag_id: str, run_id: str, tasks: list[dict[str, Any]
         state = task.get("state")
         if state == "success":
             continue
-        lines.append(f"task {task['task_id']} is {state or 'not scheduled'} (queue {task.get('queue')}, host {task.get('hostname') or 'none'})")
+        where = f"queue {task.get('queue')}, host {task.get('hostname') or 'none'}"
+        lines.append(f"task {task['task_id']} is {state or 'not scheduled'} ({where})")
         if state == "queued":
             lines.append(f"  no worker has taken it from the queue {task.get('queue')}")
         if state in ("failed", "up_for_retry", "running"):
@@ -152,24 +158,24 @@ def run_to_its_end(module: AnsibleModule, client: Client) -> dict[str, Any]:
     dag_id: str = module.params["dag_id"]
     seconds: int = module.params["parse_timeout"]
     found, dag, error = wait_for(lambda: client.dag(dag_id), lambda answer: answer is not None, seconds)
-    if not found or dag is None:
-        why = [str(error)] if error else broken_files(client)
-        module.fail_json(msg="\n".join([f"Airflow does not know the DAG {dag_id} after {seconds} s.", *why]))
+    if dag is None or not found:
+        reasons = [str(error)] if error else broken_files(client)
+        raise ApiError("\n".join([f"Airflow does not know the DAG {dag_id} after {seconds} s.", *reasons]))
     if module.check_mode:
         return {"changed": True}
     if dag["is_paused"]:
         client.unpause(dag_id)
     run_id = client.trigger(dag_id, module.params["conf"])
-    ended, run, error = wait_for(
-        lambda: client.run(dag_id, run_id), lambda answer: answer["state"] in FINAL_STATES, module.params["timeout"]
-    )
+    ended, run, error = wait_for(lambda: client.run(dag_id, run_id), is_final, module.params["timeout"])
     if error:
         module.fail_json(msg=f"The run {run_id} of {dag_id} was started, then Airflow was lost: {error}", run_id=run_id)
     tasks = client.tasks(dag_id, run_id)
     result = {"run_id": run_id, "tasks": [summary(task) for task in tasks]}
     if not ended or run is None or run["state"] != "success":
-        state = f"is still {run['state'] if run else 'unknown'} after {module.params['timeout']} s" if not ended else "failed"
-        module.fail_json(msg=f"The run {run_id} of {dag_id} {state}.\n{explain(client, dag_id, run_id, tasks)}", **result)
+        state = run["state"] if run else "unknown"
+        outcome = "failed" if ended else f"is still {state} after {module.params['timeout']} s"
+        why = explain(client, dag_id, run_id, tasks)
+        module.fail_json(msg=f"The run {run_id} of {dag_id} {outcome}.\n{why}", **result)
     missing = missing_queues(tasks, module.params["queues"])
     if missing:
         module.fail_json(

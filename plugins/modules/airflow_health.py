@@ -97,7 +97,9 @@ def main() -> None:
     parts: list[str] = module.params["parts"]
     client = Client(module.params["url"], ca_path=module.params["ca_path"])
     try:
-        done, health, error = wait_for(client.health, lambda answer: not unhealthy(answer, parts), module.params["timeout"])
+        done, health, error = wait_for(
+            client.health, lambda answer: not unhealthy(answer, parts), module.params["timeout"]
+        )
     except ApiError as refused:
         module.fail_json(msg=str(refused), health={})
     if not done:

@@ -11,7 +11,8 @@ module: systemd_container
 version_added: 0.1.0
 short_description: Manage a docker container that runs under a systemd unit
 description:
-  - Writes the unit, docker's env file and a description of the wanted container, pulls the image, enables and starts the unit.
+  - Writes the unit, docker's env file and a description of the wanted container, pulls the image, enables and starts
+    the unit.
   - A running container carries the description it was made from in a label, so that the module can tell whether the
     running container is the wanted one, and in what it is not, whoever changed a file in between and wherever an
     earlier run was interrupted.
@@ -30,10 +31,11 @@ options:
   state:
     description:
       - V(present) writes the files, and starts the unit if it does not run.
+      - V(started) waits for a start that is under way, and starts the unit if it does not run.
       - V(restarted) restarts the unit if the running container differs from the written files.
       - V(absent) stops the unit and removes unit, files and container. Data in mounted directories stays.
     type: str
-    choices: [present, restarted, absent]
+    choices: [present, started, restarted, absent]
     default: present
   unit:
     description:
@@ -51,6 +53,12 @@ options:
       - The container's environment. Values are no secrets, C(docker inspect) shows them.
     type: dict
     default: {}
+  wait:
+    description:
+      - Wait until the unit is ready. Without it, units started one after the other become ready side by side; wait for
+        them with O(state=started).
+    type: bool
+    default: true
   directory:
     description:
       - Where the env file and the label file are.
@@ -85,7 +93,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 differences:
-  description: In what the running container differs from the wanted one; empty if it runs as wanted or was just started.
+  description: In what the running container differs from the wanted one; empty if it runs as wanted or just started.
   returned: always
   type: list
   elements: dict
@@ -107,14 +115,12 @@ files:
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.freehold.airflow.plugins.module_utils._container import compare
 
-# A worker's warm stop and a first start may take long; systemd itself holds the limits (TimeoutStopSec, TimeoutStartSec).
 JOURNAL_LINES = 40
 
 
@@ -175,7 +181,7 @@ class UnitContainer:
         beside = path.with_name(f".{path.name}.new")
         beside.write_text(content, encoding="utf-8")
         beside.chmod(mode)
-        os.replace(beside, path)
+        beside.replace(path)
 
     def remove(self, path: Path) -> None:
         """Remove the file, if there is one."""
@@ -185,7 +191,7 @@ class UnitContainer:
                 path.unlink()
 
     def pull(self, image: str) -> None:
-        """Pull the image while the old container still runs, so that a restart is short and a missing image harmless."""
+        """Pull the image while the old container still runs: a restart is short, and a missing image harmless."""
         if self.image_id(image):
             return
         self.actions.append(f"pull {image}")
@@ -217,7 +223,8 @@ class UnitContainer:
         else:
             line = self.label_path.read_text(encoding="utf-8") if self.label_path.is_file() else "="
             desired = compare.decode(line.split("=", 1)[1])
-        found = compare.differences(compare.decode((running["Config"]["Labels"] or {}).get(compare.SPEC_LABEL)), desired)
+        label = (running["Config"]["Labels"] or {}).get(compare.SPEC_LABEL)
+        found = compare.differences(compare.decode(label), desired)
         # A tag may be moved to another image; a reference by digest never differs here.
         wanted_image = self.image_id(desired.get("image", ""))
         if wanted_image and wanted_image != running["Image"] and not any(item["name"] == "image" for item in found):
@@ -244,9 +251,7 @@ class UnitContainer:
         _rc, out, _err = self.run(
             "journalctl", "--unit", self.unit_name, "--lines", str(JOURNAL_LINES), "--no-pager", "--output", "cat"
         )
-        self.module.fail_json(
-            msg=f"{reason}\nThe last lines of its journal:\n{out.rstrip()}", changed=bool(self.actions), **self.result([])
-        )
+        self.module.fail_json(msg=f"{reason}\nThe last lines of its journal:\n{out.rstrip()}", **self.result([]))
         raise AssertionError("fail_json ends the module")
 
     # -- the states ------------------------------------------------------------------------------------------------
@@ -274,8 +279,8 @@ class UnitContainer:
         if running is None or state.get("ActiveState") != "active":
             if state.get("ActiveState") not in ("activating", "reloading"):
                 self.actions.append("start")
-            # Joins a start that is under way, and waits for the readiness check either way.
-            self.systemctl("start")
+            # Joins a start that is under way.
+            self.systemctl("start", *([] if self.module.params["wait"] else ["--no-block"]))
             running = None if self.module.check_mode else self.running()
         found = self.differences(running) if running else []
         if found:
@@ -288,6 +293,14 @@ class UnitContainer:
                 }
             )
         return found
+
+    def started(self) -> None:
+        """Wait until the unit is ready, starting it where nobody has."""
+        state = self.unit_state().get("ActiveState")
+        if state != "active":
+            if state not in ("activating", "reloading"):
+                self.actions.append("start")
+            self.systemctl("start")
 
     def restarted(self) -> list[dict[str, Any]]:
         """Restart the unit if its container does not run, or not as written; return why."""
@@ -324,10 +337,11 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "restarted", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "started", "restarted", "absent"], "default": "present"},
             "unit": {"type": "str"},
             "container": {"type": "dict"},
             "environment": {"type": "dict", "default": {}},
+            "wait": {"type": "bool", "default": True},
             "directory": {"type": "path", "default": "/etc/airflow"},
         },
         required_if=[("state", "present", ("unit", "container"))],
@@ -341,6 +355,8 @@ def main() -> None:
         environment = {name: str(value) for name, value in module.params["environment"].items()}
         module.params["environment"] = environment
         found = unit.present(module.params["unit"], module.params["container"], environment)
+    elif module.params["state"] == "started":
+        unit.started()
     elif module.params["state"] == "restarted":
         found = unit.restarted()
     else:
