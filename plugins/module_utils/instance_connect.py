@@ -47,6 +47,8 @@ _SIGNATURE_SECONDS = 60
 # AWS's own limit for one tunnel.
 _TUNNEL_SECONDS = 3600
 
+# How a websocket ends when a side has said all it had to (RFC 6455 7.4.1).
+_NORMAL_CLOSURE = 1000
 # What AWS closes a tunnel with when it gets no TCP connection to the host.
 _NO_ANSWER = "Unable to connect to target"
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
@@ -261,12 +263,16 @@ async def relay(websocket: ClientConnection, source: int, sink: int, host: str, 
     """
     import asyncio
 
-    from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+    from websockets.exceptions import ConnectionClosed
+
+    said_all = False
 
     async def send() -> None:
+        nonlocal said_all
         with contextlib.suppress(ConnectionClosed, OSError):
             while data := await _read(source):
                 await websocket.send(data)
+            said_all = True
         await websocket.close()
 
     os.set_blocking(source, False)
@@ -275,12 +281,13 @@ async def relay(websocket: ClientConnection, source: int, sink: int, host: str, 
     try:
         while True:
             await _write(sink, await websocket.recv(decode=False))
-    except ConnectionClosedOK:
-        return
     except BrokenPipeError:
         await websocket.close()
     except ConnectionClosed as error:
         reason = error.rcvd.reason if error.rcvd else ""
+        # Either we had nothing more to say, or the host.
+        if said_all or (error.rcvd and error.rcvd.code == _NORMAL_CLOSURE):
+            return
         if reason == _NO_ANSWER:
             raise TunnelError(
                 f"{host} does not answer on port {port}: it is not up yet, or its security group does not let the"
