@@ -55,17 +55,23 @@ class Endpoint:
     reaches: Callable[[str], bool]
 
 
-class Directory(Protocol):
-    """What the tunnel service asks the API."""
+@dataclass(frozen=True)
+class Credentials:
+    """What proves a caller: a secret, and for a session its token and its end."""
 
-    def endpoint(self, endpoint_id: str) -> Endpoint | None:
-        """The endpoint with this id."""
+    secret_key: str
+    session_token: str | None = None
+    expires: datetime | None = None
 
-    def secret_key(self, access_key: str) -> str | None:
-        """The secret of an access key, or nothing where there is no such key."""
 
-    def authorize(self, access_key: str, endpoint: Endpoint) -> None:
-        """Raise Refused unless the key's owner may open tunnels through this endpoint."""
+@dataclass(frozen=True)
+class Tunnel:
+    """What a request asks for."""
+
+    endpoint: Endpoint
+    address: str
+    port: int
+    seconds: int
 
 
 class Refused(Exception):
@@ -78,14 +84,17 @@ class Refused(Exception):
         self.status = status
 
 
-@dataclass(frozen=True)
-class Tunnel:
-    """A request that was judged and found good."""
+class Directory(Protocol):
+    """What the tunnel service asks the API."""
 
-    endpoint: Endpoint
-    address: str
-    port: int
-    seconds: int
+    def endpoint(self, endpoint_id: str) -> Endpoint | None:
+        """The endpoint with this id."""
+
+    def credentials(self, access_key: str) -> Credentials | None:
+        """What belongs to an access key, or nothing where there is no such key."""
+
+    def authorize(self, access_key: str, tunnel: Tunnel) -> None:
+        """Raise Refused unless the key's owner may open this tunnel."""
 
 
 # ---- judging a request ----------------------------------------------------------------------------------------------
@@ -116,8 +125,8 @@ def verify_signature(path: str, host: str, directory: Directory, now: datetime) 
             "Credential should be scoped to a valid region and service.",
             HTTPStatus.FORBIDDEN,
         )
-    secret = directory.secret_key(access_key)
-    if secret is None:
+    credentials = directory.credentials(access_key)
+    if credentials is None or credentials.session_token != fields.get("X-Amz-Security-Token"):
         raise Refused(
             "UnrecognizedClientException",
             "The security token included in the request is invalid.",
@@ -129,7 +138,7 @@ def verify_signature(path: str, host: str, directory: Directory, now: datetime) 
     )
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     to_sign = "\n".join([algorithm, fields["X-Amz-Date"], "/".join(scope[1:]), digest])
-    key = f"AWS4{secret}".encode()
+    key = f"AWS4{credentials.secret_key}".encode()
     for part in (date, region, service, terminator):
         key = hmac.digest(key, part.encode(), "sha256")
     if not hmac.compare_digest(hmac.new(key, to_sign.encode(), "sha256").hexdigest(), signature):
@@ -141,6 +150,10 @@ def verify_signature(path: str, host: str, directory: Directory, now: datetime) 
     if now > signed_at + lifetime or signed_at > now + _SKEW:
         age = f"{signed_at:%Y%m%dT%H%M%SZ} is now earlier than {now - lifetime:%Y%m%dT%H%M%SZ}"
         raise Refused("InvalidSignatureException", f"Signature expired: {age}", HTTPStatus.FORBIDDEN)
+    if credentials.expires is not None and credentials.expires < now:
+        raise Refused(
+            "ExpiredTokenException", "The security token included in the request is expired", HTTPStatus.FORBIDDEN
+        )
     return access_key
 
 
@@ -159,7 +172,6 @@ def judge(path: str, host: str, directory: Directory, now: datetime, open_tunnel
     endpoint = directory.endpoint(endpoint_id)
     if endpoint is None or endpoint.state not in _USABLE_STATES:
         raise Refused("ResourceNotFoundException", f"The instance connect endpoint '{endpoint_id}' was not found.")
-    directory.authorize(access_key, endpoint)
     port = _number(fields, "remotePort", 22)
     if port not in _PORTS:
         raise Refused(
@@ -170,12 +182,14 @@ def judge(path: str, host: str, directory: Directory, now: datetime, open_tunnel
     seconds = _number(fields, "maxTunnelDuration", _MAX_SECONDS)
     if not 1 <= seconds <= _MAX_SECONDS:
         raise Refused("InvalidParameter", "The specified MaxTunnelDuration is not valid. Specify 1 to 3600 seconds.")
+    tunnel = Tunnel(endpoint, fields.get("privateIpAddress", ""), port, seconds)
+    directory.authorize(access_key, tunnel)
     if open_tunnels.get(endpoint.id, 0) >= _MAX_TUNNELS:
         raise Refused(
             "ServiceQuotaExceededException",
             f"The endpoint {endpoint.id} has reached its limit of {_MAX_TUNNELS} concurrent connections.",
         )
-    return Tunnel(endpoint, fields.get("privateIpAddress", ""), port, seconds)
+    return tunnel
 
 
 def _number(fields: Mapping[str, str], name: str, default: int) -> int:

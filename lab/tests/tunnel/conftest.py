@@ -31,6 +31,8 @@ class Account(tunnel.Directory):
 
     state: str = "create-complete"
     denied: str = ""
+    token: str | None = None
+    expires: datetime | None = None
     hosts: set[str] = field(default_factory=lambda: {"127.0.0.1"})
 
     def endpoint(self, endpoint_id: str) -> tunnel.Endpoint | None:
@@ -38,10 +40,10 @@ class Account(tunnel.Directory):
             return None
         return tunnel.Endpoint(ENDPOINT, "eu-west-1", self.state, "127.0.0.1", lambda address: address in self.hosts)
 
-    def secret_key(self, access_key: str) -> str | None:
-        return SECRET_KEY if access_key == ACCESS_KEY else None
+    def credentials(self, access_key: str) -> tunnel.Credentials | None:
+        return tunnel.Credentials(SECRET_KEY, self.token, self.expires) if access_key == ACCESS_KEY else None
 
-    def authorize(self, access_key: str, endpoint: tunnel.Endpoint) -> None:
+    def authorize(self, access_key: str, tunnel_: tunnel.Tunnel) -> None:
         if self.denied:
             raise tunnel.Refused("AccessDeniedException", self.denied)
 

@@ -168,6 +168,18 @@ def test_an_unknown_access_key_is_refused(service: Service, host: EchoServer, mo
     assert "AWS does not know the access key" in refusal_of(command(service, host.port))
 
 
+def test_the_token_of_a_session_goes_with_its_key(
+    service: Service, host: EchoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.account.token = "the/token+of=it"
+    assert "security token included in the request is invalid" in refusal_of(command(service, host.port))
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "the/token+of=it")
+    with opened(command(service, host.port)) as process:
+        assert exchange(process, b"x") == b"x"
+    service.account.expires = datetime.now(UTC) - timedelta(seconds=1)
+    assert "Your AWS session has expired: log in again" in refusal_of(command(service, host.port))
+
+
 def test_a_signature_is_good_for_a_minute(service: Service, host: EchoServer) -> None:
     service.now = datetime.now(UTC) + timedelta(seconds=90)
     assert "Signature expired" in refusal_of(command(service, host.port))
