@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Airflow's own example DAGs, as DAGs that nobody here wrote.
 
-The installed packages of the image carry them: ``airflow.example_dags`` of the core and ``example_dags`` of the standard
-provider. ``collect`` copies them out of an image into a folder that can be published like any other; ``RUNNABLE`` names
-those that need no outside service and were seen to succeed with 3.3.2 when triggered by hand.
+The installed packages of the image carry them: ``airflow.example_dags`` of the core and ``example_dags`` of the
+standard provider. ``collect`` copies them out of an image into a folder that can be published like any other;
+``RUNNABLE`` names those that need no outside service and were seen to succeed with 3.3.2 when triggered by hand.
 
 As a program: ``python tests/acceptance/example_dags.py IMAGE FOLDER`` fills the folder and prints the DAG ids.
 """

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The committed DAGs import cleanly, have the shape that their texts promise, and their functions do what they say.
+
+Needs Airflow: ``make test-dags`` runs this inside the image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import platform
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+pytest.importorskip("airflow")
+from airflow.dag_processing.dagbag import DagBag
+
+DAGS = Path(__file__).parents[2] / "dags"
+DAG_IDS = {
+    "freehold_smoke",
+    "freehold_example_taskflow",
+    "freehold_example_deferrable",
+    "freehold_example_asset_producer",
+    "freehold_example_asset_consumer",
+}
+
+
+@pytest.fixture
+def bag() -> DagBag:
+    """All committed DAGs, parsed as the dag-processor parses them."""
+    return DagBag(dag_folder=DAGS)
+
+
+@pytest.fixture
+def load() -> Callable[[str], ModuleType]:
+    """Import one DAG file as a module, for its functions."""
+
+    def imported(name: str) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(f"tested_{name}", DAGS / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return imported
+
+
+def test_every_file_imports_and_nothing_else_is_there(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+    assert set(bag.dags) == DAG_IDS
+
+
+def test_no_dag_starts_by_itself_and_each_explains_itself(bag: DagBag) -> None:
+    for dag in bag.dags.values():
+        assert dag.doc_md, dag.dag_id
+        assert "freehold" in dag.tags
+        assert not dag.catchup
+        assert type(dag.timetable).__name__ in {"NullTimetable", "AssetTriggeredTimetable"}
+
+
+def test_importing_a_dag_costs_next_to_nothing(load: Callable[[str], ModuleType], bag: DagBag) -> None:
+    for path in DAGS.glob("*.py"):
+        started = time.process_time()
+        load(path.stem)
+        assert time.process_time() - started < 1.0, path
+
+
+def test_the_smoke_dag_has_one_task_for_each_worker_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FREEHOLD_WORKER_HOSTS", "lab-worker-1, lab-worker-2,")
+    tasks = DagBag(dag_folder=DAGS / "freehold_smoke.py").dags["freehold_smoke"].tasks
+    assert {task.task_id: task.queue for task in tasks} == {
+        "answer_on_lab-worker-1": "lab-worker-1",
+        "answer_on_lab-worker-2": "lab-worker-2",
+    }
+    assert all(not task.upstream_list for task in tasks)
+
+
+def test_the_smoke_dag_without_hosts_asks_anyone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FREEHOLD_WORKER_HOSTS", raising=False)
+    (task,) = DagBag(dag_folder=DAGS / "freehold_smoke.py").dags["freehold_smoke"].tasks
+    assert (task.task_id, task.queue) == ("answer_on_any_host", "default")
+
+
+def test_the_smoke_task_answers_with_host_and_file(load: Callable[[str], ModuleType]) -> None:
+    wanted = hashlib.sha256((DAGS / "freehold_smoke.py").read_bytes()).hexdigest()
+    assert load("freehold_smoke").answer.function() == {"host": platform.node(), "sha256": wanted}
+
+
+def test_the_taskflow_example_adds_up(bag: DagBag, load: Callable[[str], ModuleType]) -> None:
+    dag = bag.dags["freehold_example_taskflow"]
+    assert {task.task_id: task.downstream_task_ids for task in dag.tasks} == {
+        "orders_by_customer": {"total"},
+        "total": {"report"},
+        "report": set(),
+    }
+    assert dag.get_task("total").is_mapped
+    module = load("freehold_example_taskflow")
+    totals = [module.total.function(orders) for orders in module.orders_by_customer.function()]
+    assert {total["customer"]: total["cents"] for total in totals} == {"Ada": 1550, "Edsger": 4200, "Grace": 990}
+    assert module.report.function(totals) == 6740
+
+
+def test_the_deferrable_example_waits_in_the_triggerer(bag: DagBag, load: Callable[[str], ModuleType]) -> None:
+    dag = bag.dags["freehold_example_deferrable"]
+    assert dag.get_task("set_alarm").downstream_task_ids == {"wait", "wake_up"}
+    assert dag.get_task("wait").downstream_task_ids == {"wake_up"}
+    alarm = datetime.fromisoformat(load("freehold_example_deferrable").set_alarm.function({"seconds": 60}))
+    assert timedelta(seconds=50) < alarm - datetime.now(UTC) <= timedelta(seconds=60)
+
+
+def test_the_asset_example_starts_the_consumer_by_the_producers_asset(
+    bag: DagBag, load: Callable[[str], ModuleType]
+) -> None:
+    producer, consumer = (bag.dags[f"freehold_example_asset_{name}"] for name in ("producer", "consumer"))
+    (outlet,) = producer.get_task("write_prices").outlets
+    assert list(consumer.timetable.asset_condition.objects) == [outlet]
+    module = load("freehold_example_assets")
+    (event,) = module.write_prices.function()
+    assert event.extra == {"rows": 3}
+
+    class Event:
+        source_dag_id = producer.dag_id
+        extra = event.extra
+
+    events: dict[Any, Any] = {outlet: [Event]}
+    assert module.read_prices.function(events) == 3
