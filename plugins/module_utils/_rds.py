@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.errors import AWSErrorHandler
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.amazon.aws.plugins.module_utils.waiter import BaseWaiterFactory
 
 from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError, tag_dict, tag_list
 
@@ -95,3 +96,84 @@ def get_tags(client: Any, arn: str) -> dict[str, str]:
 @AWSRetry.jittered_backoff()
 def set_tags(client: Any, arn: str, tags: Mapping[str, str]) -> None:
     client.add_tags_to_resource(ResourceName=arn, Tags=tag_list(tags))
+
+
+# States from which a database does not recover by itself.
+BROKEN_STATES = (
+    "failed",
+    "restore-error",
+    "incompatible-credentials",
+    "incompatible-network",
+    "incompatible-option-group",
+    "incompatible-parameters",
+    "incompatible-restore",
+    "inaccessible-encryption-credentials",
+    "storage-full",
+)
+
+
+class InstanceErrorHandler(AWSErrorHandler):
+    _CUSTOM_EXCEPTION = FreeholdError
+
+    @classmethod
+    def _is_missing(cls) -> Any:
+        return is_boto3_error_code(["DBInstanceNotFound", "DBInstanceNotFoundFault"])
+
+
+class RdsWaiterFactory(BaseWaiterFactory):  # type: ignore[misc]
+    """botocore's own waiter looks every 30 seconds and takes a broken database for one that is still being created."""
+
+    @property
+    def _waiter_model_data(self) -> dict[str, Any]:
+        status = "DBInstances[].DBInstanceStatus"
+        success = {"state": "success", "matcher": "pathAll", "expected": "available", "argument": status}
+        failures = [
+            {"state": "failure", "matcher": "pathAny", "expected": state, "argument": status}
+            for state in (*BROKEN_STATES, "deleting", "stopped")
+        ]
+        return {
+            "database_available": {
+                "operation": "DescribeDBInstances",
+                "delay": 5,
+                "maxAttempts": 480,
+                "acceptors": [success, *failures],
+            }
+        }
+
+
+@InstanceErrorHandler.list_error_handler("find the database", None)
+@AWSRetry.jittered_backoff()
+def find_instance(client: Any, identifier: str) -> dict[str, Any] | None:
+    found = client.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
+    return found[0] if found else None
+
+
+# InvalidParameterValue and the like are wrong however often they are sent; a parameter group that was made just before
+# may be unknown to RDS for some seconds.
+@InstanceErrorHandler.common_error_handler("create the database")
+@AWSRetry.jittered_backoff(catch_extra_error_codes=["DBParameterGroupNotFound", "DBSubnetGroupNotFoundFault"])
+def create_instance(client: Any, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Create a database. ``request`` holds the password: it must not be logged."""
+    created: dict[str, Any] = client.create_db_instance(**request)["DBInstance"]
+    return created
+
+
+@InstanceErrorHandler.common_error_handler("restore the database")
+@AWSRetry.jittered_backoff(catch_extra_error_codes=["DBParameterGroupNotFound", "DBSubnetGroupNotFoundFault"])
+def restore_instance(client: Any, request: Mapping[str, Any]) -> dict[str, Any]:
+    restored: dict[str, Any] = client.restore_db_instance_from_db_snapshot(**request)["DBInstance"]
+    return restored
+
+
+@InstanceErrorHandler.common_error_handler("change the database")
+@AWSRetry.jittered_backoff()
+def modify_instance(client: Any, identifier: str, changes: Mapping[str, Any]) -> None:
+    client.modify_db_instance(DBInstanceIdentifier=identifier, ApplyImmediately=True, **changes)
+
+
+@InstanceErrorHandler.common_error_handler("wait for the database")
+def wait_for_instance(client: Any, identifier: str, timeout: int) -> None:
+    delay = 5
+    RdsWaiterFactory().get_waiter(client, "database_available").wait(
+        DBInstanceIdentifier=identifier, WaiterConfig={"Delay": delay, "MaxAttempts": max(1, timeout // delay)}
+    )

@@ -68,11 +68,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from ansible_collections.freehold.airflow.plugins.module_utils import _rds as api
 from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError
-
-
-def is_version(offered: str, wanted: str) -> bool:
-    """Whether the offered version is the wanted one or a minor version of it."""
-    return f"{offered}.".startswith(f"{wanted}.")
+from ansible_collections.freehold.airflow.plugins.module_utils._rds_settings import is_version
 
 
 def matching_versions(options: list[dict[str, Any]], params: dict[str, Any]) -> list[str]:
