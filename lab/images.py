@@ -286,7 +286,8 @@ def remove_outdated(client: docker.DockerClient, current: Iterable[Image]) -> No
     repositories = {image.repository for image in current}
     for found in client.images.list(filters={"label": f"{names.LABEL}=1"}):
         for tag in found.tags:
-            if tag.rpartition(":")[0] in repositories and tag not in kept and found.id not in used:
+            repository, _, version = tag.rpartition(":")
+            if repository in repositories and version != "latest" and tag not in kept and found.id not in used:
                 # In use by another build at this moment, or gone already: the next run sees.
                 try:
                     client.api.remove_image(tag, noprune=False)
