@@ -20,12 +20,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from lab.api import backends
+from lab.api.iam.policy import Question, Verdict, judge, parse
 from lab.api.services.instances import public_key, user_data_base64
 from lab.api.settings import ACCOUNT
 from lab.api.state import Lab
 
 _TOKEN_PATH = "/latest/api/token"  # noqa: S105  (a path)
 _TOKEN_LIMIT = 21600
+_EC2 = "ec2.amazonaws.com"
 _VERSIONS = ("1.0", "2007-01-19", "2009-04-04", "2016-09-02", "2018-09-24", "2021-03-23", "2024-04-11", "latest")
 _ROLE_SESSION = timedelta(hours=6)
 # New credentials are handed out at least this long before the old ones expire, as AWS does.
@@ -227,6 +229,10 @@ class Metadata:
     def _role_credentials(self, instance: Any, role: Any) -> dict[str, Any]:
         """Temporary credentials of the instance's role from STS, kept until shortly before they expire."""
         now = datetime.now(UTC)
+        asked = Question("sts:AssumeRole", role.arn, {}, principals=frozenset({_EC2}))
+        if judge([parse(role.assume_role_policy_document)], asked) is not Verdict.ALLOWED:
+            words = "EC2 cannot assume the role. Please see documentation."
+            return {"Code": "AssumeRoleUnauthorizedAccess", "Message": words, "LastUpdated": _time(now)}
         kept = self._credentials.get(instance.id)
         if kept is None or kept[0].role_arn != role.arn or now + _ROLE_RENEWAL > kept[1]:
             assumed = backends.sts().assume_role(

@@ -15,6 +15,7 @@ from lab.api.services import (
     load_balancers,
     networks,
     repositories,
+    zones,
 )
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "load_balancers",
     "networks",
     "repositories",
+    "zones",
 ]
