@@ -22,6 +22,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -431,7 +432,11 @@ class SharedConnection:
 
     def _living(self) -> Path | None:
         for socket in sorted(self.directory.glob("jump-*"), reverse=True):
-            age = time.time() - float(socket.name.split("-")[1])
+            # What ssh is still making has a suffix: ".", and something random.
+            match = re.fullmatch(r"jump-(\d+)-\d+", socket.name)
+            if match is None:
+                continue
+            age = time.time() - int(match.group(1))
             if not self._answers(socket):
                 socket.unlink(missing_ok=True)
             elif age < self.max_age:
