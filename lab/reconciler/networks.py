@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
@@ -93,10 +94,21 @@ def _create(name: str, vpc_id: str, cidr: str, epoch: str) -> None:
     except APIError as error:
         if "overlap" in str(error.explanation):
             raise NotReady(
-                f"{cidr} overlaps another network of this machine; choose another address block for the VPC"
+                f"{cidr} overlaps {_overlapping(cidr)}; remove that, or choose another address block for the VPC"
             ) from error
         raise
     log(f"{name}: made with {cidr}")
+
+
+def _overlapping(cidr: str) -> str:
+    """The network in the way, as far as docker knows it."""
+    wanted = ipaddress.ip_network(cidr)
+    for network in engine().networks():
+        for pool in (network.get("IPAM") or {}).get("Config") or []:
+            block = ipaddress.ip_network(pool.get("Subnet") or "::/128")
+            if block.version == wanted.version and block.overlaps(wanted):
+                return f"the docker network {network['Name']} ({block})"
+    return "a network of this machine"
 
 
 def _add_metadata_address(container: str, resolver: str) -> None:
