@@ -1,16 +1,25 @@
 # -*- coding: utf-8 -*-
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What every module of this collection that talks to AWS agrees on: whose a resource is, and how an error ends a run."""
+"""What modules that talk to AWS agree on: how they call it, whose a resource is, and how an error ends a run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import contextlib
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+with contextlib.suppress(ImportError):  # AnsibleAWSModule has refused to start without botocore.
+    from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
 from ansible_collections.amazon.aws.plugins.module_utils.exceptions import AnsibleAWSError
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
 ENVIRONMENT_TAG = "freehold:environment"
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class FreeholdError(AnsibleAWSError):
@@ -19,6 +28,35 @@ class FreeholdError(AnsibleAWSError):
 
 class ForeignResourceError(FreeholdError):
     """A resource with the wanted name exists, and its tags say that it is not ours."""
+
+
+def aws_call(
+    description: str, *, missing: tuple[str, ...] = (), default: Any = None, retry: tuple[str, ...] = ()
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a function that calls AWS: retry what is temporary, end in FreeholdError, say what was being done.
+
+    What amazon.aws' AWSErrorHandler and AWSRetry do together, in one typed line. Error codes in ``missing`` mean that
+    the thing is not there: the function then returns ``default``. Codes in ``retry`` are temporary as well.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        patient: Callable[P, R] = AWSRetry.jittered_backoff(catch_extra_error_codes=list(retry))(function)
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return patient(*args, **kwargs)
+            except WaiterError as error:
+                raise FreeholdError(message=f"Timeout trying to {description}", exception=error) from error
+            except (ClientError, BotoCoreError) as error:
+                if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in missing:
+                    result: R = default
+                    return result
+                raise FreeholdError(message=f"Failed to {description}", exception=error) from error
+
+        return call
+
+    return decorate
 
 
 def refuse_foreign(what: str, existing_tags: Mapping[str, str], wanted_tags: Mapping[str, str] | None) -> None:

@@ -8,36 +8,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
-from ansible_collections.amazon.aws.plugins.module_utils.errors import AWSErrorHandler
-from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.amazon.aws.plugins.module_utils.waiter import BaseWaiterFactory
-
-from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError, tag_dict, tag_list
+from ansible_collections.freehold.airflow.plugins.module_utils._common import aws_call, tag_dict, tag_list
 
 # ModifyDBParameterGroup takes this many parameters in one call.
 PARAMETERS_PER_CALL = 20
 
-
-class RdsErrorHandler(AWSErrorHandler):
-    _CUSTOM_EXCEPTION = FreeholdError
-
-    @classmethod
-    def _is_missing(cls) -> Any:
-        return is_boto3_error_code(["DBParameterGroupNotFound", "DBParameterGroupNotFoundFault"])
-
-
-class UnknownClassErrorHandler(AWSErrorHandler):
-    _CUSTOM_EXCEPTION = FreeholdError
-
-    @classmethod
-    def _is_missing(cls) -> Any:
-        # By the way in which a class is unknown, RDS answers one or the other.
-        return is_boto3_error_code(["InvalidParameterCombination", "InvalidParameterValue"])
+# RDS uses both forms of its errors' names.
+MISSING = (
+    "DBInstanceNotFound",
+    "DBInstanceNotFoundFault",
+    "DBParameterGroupNotFound",
+    "DBParameterGroupNotFoundFault",
+)
+# By the way in which a class is unknown, RDS answers one or the other.
+UNKNOWN_CLASS = ("InvalidParameterCombination", "InvalidParameterValue")
 
 
-@UnknownClassErrorHandler.list_error_handler("ask RDS for its instance classes", [])
-@AWSRetry.jittered_backoff()
+@aws_call("ask RDS for its instance classes", missing=UNKNOWN_CLASS, default=[])
 def list_orderable_options(client: Any, engine: str, db_instance_class: str) -> list[dict[str, Any]]:
     """Every orderable combination of version, storage and zones for this class, inside a VPC."""
     paginator = client.get_paginator("describe_orderable_db_instance_options")
@@ -48,23 +36,20 @@ def list_orderable_options(client: Any, engine: str, db_instance_class: str) -> 
     return [option for option in options if option["DBInstanceClass"] == db_instance_class]
 
 
-@RdsErrorHandler.list_error_handler("find the parameter group", None)
-@AWSRetry.jittered_backoff()
+@aws_call("find the parameter group", missing=MISSING)
 def find_parameter_group(client: Any, name: str) -> dict[str, Any] | None:
     groups = client.describe_db_parameter_groups(DBParameterGroupName=name)["DBParameterGroups"]
     return groups[0] if groups else None
 
 
-@RdsErrorHandler.common_error_handler("create the parameter group")
-@AWSRetry.jittered_backoff()
+@aws_call("create the parameter group")
 def create_parameter_group(client: Any, name: str, family: str, description: str, tags: Mapping[str, str]) -> None:
     client.create_db_parameter_group(
         DBParameterGroupName=name, DBParameterGroupFamily=family, Description=description, Tags=tag_list(tags)
     )
 
 
-@RdsErrorHandler.common_error_handler("read the parameters")
-@AWSRetry.jittered_backoff()
+@aws_call("read the parameters")
 def list_set_parameters(client: Any, name: str) -> dict[str, str]:
     """The parameters that somebody set, without the hundreds that have their default."""
     paginator = client.get_paginator("describe_db_parameters")
@@ -72,8 +57,7 @@ def list_set_parameters(client: Any, name: str) -> dict[str, str]:
     return {parameter["ParameterName"]: parameter.get("ParameterValue", "") for parameter in found}
 
 
-@RdsErrorHandler.common_error_handler("set the parameters")
-@AWSRetry.jittered_backoff()
+@aws_call("set the parameters")
 def set_parameters(client: Any, name: str, parameters: Mapping[str, str]) -> None:
     """Set parameters; each takes effect with the next restart of the server, at the latest."""
     wanted = [
@@ -86,14 +70,12 @@ def set_parameters(client: Any, name: str, parameters: Mapping[str, str]) -> Non
         )
 
 
-@RdsErrorHandler.common_error_handler("read the tags")
-@AWSRetry.jittered_backoff()
+@aws_call("read the tags")
 def get_tags(client: Any, arn: str) -> dict[str, str]:
     return tag_dict(client.list_tags_for_resource(ResourceName=arn)["TagList"])
 
 
-@RdsErrorHandler.common_error_handler("set the tags")
-@AWSRetry.jittered_backoff()
+@aws_call("set the tags")
 def set_tags(client: Any, arn: str, tags: Mapping[str, str]) -> None:
     client.add_tags_to_resource(ResourceName=arn, Tags=tag_list(tags))
 
@@ -110,14 +92,6 @@ BROKEN_STATES = (
     "inaccessible-encryption-credentials",
     "storage-full",
 )
-
-
-class InstanceErrorHandler(AWSErrorHandler):
-    _CUSTOM_EXCEPTION = FreeholdError
-
-    @classmethod
-    def _is_missing(cls) -> Any:
-        return is_boto3_error_code(["DBInstanceNotFound", "DBInstanceNotFoundFault"])
 
 
 class RdsWaiterFactory(BaseWaiterFactory):  # type: ignore[misc]
@@ -141,8 +115,7 @@ class RdsWaiterFactory(BaseWaiterFactory):  # type: ignore[misc]
         }
 
 
-@InstanceErrorHandler.list_error_handler("find the database", None)
-@AWSRetry.jittered_backoff()
+@aws_call("find the database", missing=MISSING)
 def find_instance(client: Any, identifier: str) -> dict[str, Any] | None:
     found = client.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
     return found[0] if found else None
@@ -150,28 +123,25 @@ def find_instance(client: Any, identifier: str) -> dict[str, Any] | None:
 
 # InvalidParameterValue and the like are wrong however often they are sent; a parameter group that was made just before
 # may be unknown to RDS for some seconds.
-@InstanceErrorHandler.common_error_handler("create the database")
-@AWSRetry.jittered_backoff(catch_extra_error_codes=["DBParameterGroupNotFound", "DBSubnetGroupNotFoundFault"])
+@aws_call("create the database", retry=("DBParameterGroupNotFound", "DBSubnetGroupNotFoundFault"))
 def create_instance(client: Any, request: Mapping[str, Any]) -> dict[str, Any]:
     """Create a database. ``request`` holds the password: it must not be logged."""
     created: dict[str, Any] = client.create_db_instance(**request)["DBInstance"]
     return created
 
 
-@InstanceErrorHandler.common_error_handler("restore the database")
-@AWSRetry.jittered_backoff(catch_extra_error_codes=["DBParameterGroupNotFound", "DBSubnetGroupNotFoundFault"])
+@aws_call("restore the database", retry=("DBParameterGroupNotFound", "DBSubnetGroupNotFoundFault"))
 def restore_instance(client: Any, request: Mapping[str, Any]) -> dict[str, Any]:
     restored: dict[str, Any] = client.restore_db_instance_from_db_snapshot(**request)["DBInstance"]
     return restored
 
 
-@InstanceErrorHandler.common_error_handler("change the database")
-@AWSRetry.jittered_backoff()
+@aws_call("change the database")
 def modify_instance(client: Any, identifier: str, changes: Mapping[str, Any]) -> None:
     client.modify_db_instance(DBInstanceIdentifier=identifier, ApplyImmediately=True, **changes)
 
 
-@InstanceErrorHandler.common_error_handler("wait for the database")
+@aws_call("wait for the database")
 def wait_for_instance(client: Any, identifier: str, timeout: int) -> None:
     delay = 5
     RdsWaiterFactory().get_waiter(client, "database_available").wait(

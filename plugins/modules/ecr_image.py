@@ -9,11 +9,11 @@ module: ecr_image
 version_added: 0.1.0
 short_description: Make sure that ECR holds the image of a build context
 description:
-  - Computes a tag from everything that goes into an image. When ECR has that tag, nothing is done, and no Docker engine is needed.
-    Otherwise the image is built, tried and pushed.
+  - Computes a tag from everything that goes into an image. When ECR has that tag, nothing is done, and no Docker
+    engine is needed. Otherwise the image is built, tried and pushed.
   - The digest in use is kept as the tag C(freehold:image) of the repository, by which it is found again.
-  - M(community.docker.docker_image_build) needs buildx and decides by a tag that the caller has to make; pushing to ECR with it
-    needs a login that writes the token to disk.
+  - M(community.docker.docker_image_build) needs buildx and decides by a tag that the caller has to make; pushing to
+    ECR with it needs a login that writes the token to disk.
 author:
   - The Freehold authors
 options:
@@ -48,7 +48,8 @@ options:
     default: {}
   transient_build_args:
     description:
-      - Build arguments that only say how to get there, such as a proxy or a package index. They are not part of the tag.
+      - Build arguments that only say how to get there, such as a proxy or a package index. They are not part of the
+        tag.
     type: dict
     default: {}
   network:
@@ -75,7 +76,8 @@ extends_documentation_fragment:
   - amazon.aws.region.modules
   - amazon.aws.boto3
 notes:
-  - Check mode builds nothing; it says truthfully whether a build would be needed, and whether a Docker engine is there for it.
+  - Check mode builds nothing; it says truthfully whether a build would be needed, and whether a Docker engine is
+    there for it.
 """
 
 EXAMPLES = r"""
@@ -121,7 +123,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
 from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError
 from ansible_collections.freehold.airflow.plugins.module_utils._ecr import api, context, engine
 

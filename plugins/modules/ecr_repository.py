@@ -35,7 +35,8 @@ options:
     type: dict
   kms_key_id:
     description:
-      - The KMS key that encrypts the images. Without it AWS encrypts by AES-256 with its own key. It can't be changed later.
+      - The KMS key that encrypts the images. Without it AWS encrypts by AES-256 with its own key. It can't be changed
+        later.
     type: str
   tags:
     description:
@@ -93,7 +94,6 @@ from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
-
 from ansible_collections.freehold.airflow.plugins.module_utils._common import (
     FreeholdError,
     difference,

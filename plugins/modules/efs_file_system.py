@@ -9,7 +9,8 @@ module: efs_file_system
 version_added: 0.1.0
 short_description: Manage an EFS file system with its mount targets, policy and backups
 description:
-  - Creates an encrypted EFS file system and keeps its throughput, mount targets, resource policy, backup policy and tags as asked.
+  - Creates an encrypted EFS file system and keeps its throughput, mount targets, resource policy, backup policy and
+    tags as asked.
   - M(community.aws.efs) knows neither elastic throughput nor the resource policy nor backups, and has no check mode.
 author:
   - The Freehold authors
@@ -27,8 +28,8 @@ options:
     default: general_purpose
   throughput_mode:
     description:
-      - V(elastic) pays per byte moved and never runs out of credits. V(bursting) earns throughput by stored size, which is next to
-        nothing for a small file system. V(provisioned) needs O(provisioned_throughput).
+      - V(elastic) pays per byte moved and never runs out of credits. V(bursting) earns throughput by stored size,
+        which is next to nothing for a small file system. V(provisioned) needs O(provisioned_throughput).
       - AWS allows a change of mode once in 24 hours.
     type: str
     choices: [elastic, bursting, provisioned]
@@ -39,7 +40,8 @@ options:
     type: float
   kms_key_id:
     description:
-      - The KMS key that encrypts the file system. Without it AWS uses C(aws/elasticfilesystem). It can't be changed later.
+      - The KMS key that encrypts the file system. Without it AWS uses C(aws/elasticfilesystem). It can't be changed
+        later.
     type: str
   policy:
     description:
@@ -51,8 +53,8 @@ options:
     type: bool
   subnet_ids:
     description:
-      - The subnets that get a mount target, at most one per availability zone. Missing ones are created; others are left alone.
-        Left alone altogether when not given.
+      - The subnets that get a mount target, at most one per availability zone. Missing ones are created; others are
+        left alone. Left alone altogether when not given.
     type: list
     elements: str
   security_group_ids:
@@ -152,7 +154,6 @@ from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.policy import compare_policies
-
 from ansible_collections.freehold.airflow.plugins.module_utils._common import (
     FreeholdError,
     difference,
@@ -190,7 +191,9 @@ def creation_request(params: dict[str, Any]) -> dict[str, Any]:
 def refuse_unchangeable(found: dict[str, Any], params: dict[str, Any]) -> None:
     """What AWS can't change must not be silently ignored."""
     if not found.get("Encrypted"):
-        raise FreeholdError(message=f"The file system '{params['name']}' is not encrypted, which can't be changed later.")
+        raise FreeholdError(
+            message=f"The file system '{params['name']}' is not encrypted, which can't be changed later."
+        )
     if found["PerformanceMode"] != PERFORMANCE_MODES[params["performance_mode"]]:
         raise FreeholdError(
             message=(

@@ -10,7 +10,8 @@ version_added: 0.1.0
 short_description: Find everything that belongs to an environment
 description:
   - Finds an environment's AWS resources by their C(freehold:environment) tag, all services side by side in one process.
-  - A dozen info modules would take a dozen processes and about ten seconds for the same; no single module looks across services.
+  - A dozen info modules would take a dozen processes and about ten seconds for the same; no single module looks
+    across services.
   - Fails when two VPCs carry the name, because nobody could say which one is meant.
 author:
   - The Freehold authors
@@ -69,7 +70,8 @@ environment:
       description: C(id), C(dns_name) and C(state) of the file system.
       type: dict
     database:
-      description: C(identifier), C(endpoint), C(port), C(status), C(engine_version), C(name) and C(user) of the database.
+      description:
+        - C(identifier), C(endpoint), C(port), C(status), C(engine_version), C(name) and C(user) of the database.
       type: dict
     broker:
       description: C(kind) (C(host), C(elasticache)), C(endpoint), C(port) and C(status) of the broker.
@@ -98,7 +100,6 @@ environment:
 """
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
 from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError
 from ansible_collections.freehold.airflow.plugins.module_utils._environment.clients import Clients
 from ansible_collections.freehold.airflow.plugins.module_utils._environment.description import describe

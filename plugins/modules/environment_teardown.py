@@ -9,13 +9,13 @@ module: environment_teardown
 version_added: 0.1.0
 short_description: Delete everything that belongs to an environment
 description:
-  - Deletes every AWS resource that carries the environment's C(freehold:environment) tag, in the order that AWS demands and
-    otherwise side by side, and waits until it is gone. Deletion protection is lifted first.
+  - Deletes every AWS resource that carries the environment's C(freehold:environment) tag, in the order that AWS
+    demands and otherwise side by side, and waits until it is gone. Deletion protection is lifted first.
   - Works on an environment that is only half there, and on one that a former run only half deleted.
-  - Nothing without the tag is touched, except for the records of the environment's load balancer and certificate in a public zone,
-    which Route 53 can't tag.
-  - By single modules this would take some twenty tasks that each need to know what exists, wait one after the other, and say nothing
-    in check mode about what depends on what does not exist.
+  - Nothing without the tag is touched, except for the records of the environment's load balancer and certificate in a
+    public zone, which Route 53 can't tag.
+  - By single modules this would take some twenty tasks that each need to know what exists, wait one after the other,
+    and say nothing in check mode about what depends on what does not exist.
 author:
   - The Freehold authors
 options:
@@ -26,8 +26,8 @@ options:
     required: true
   keep_data:
     description:
-      - Keep the file system, a final snapshot of the database, and the secrets that are needed to read them. Other secrets can be
-        taken back for O(recovery_days).
+      - Keep the file system, a final snapshot of the database, and the secrets that are needed to read them. Other
+        secrets can be taken back for O(recovery_days).
       - When V(false), everything goes for good, snapshots of earlier runs included.
     type: bool
     default: true
@@ -95,11 +95,10 @@ report:
   elements: str
 """
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
 from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError
 from ansible_collections.freehold.airflow.plugins.module_utils._environment.clients import Clients
 from ansible_collections.freehold.airflow.plugins.module_utils._environment.removal import KINDS, Choices
@@ -158,7 +157,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     choices = Choices(
         name=params["name"],
         keep_data=params["keep_data"],

@@ -9,8 +9,10 @@ module: rds_orderable_instance_info
 version_added: 0.1.0
 short_description: Check that RDS offers an instance class
 description:
-  - Asks RDS which versions of an engine can be had on an instance class in this region, and fails with a sentence when none can.
-  - No module of amazon.aws reads DescribeOrderableDBInstanceOptions, so that a wrong class shows only when the instance is created.
+  - Asks RDS which versions of an engine can be had on an instance class in this region, and fails with a sentence
+    when none can.
+  - No module of amazon.aws reads DescribeOrderableDBInstanceOptions, so that a wrong class shows only when the
+    instance is created.
 author:
   - The Freehold authors
 options:
@@ -65,7 +67,6 @@ engine_versions:
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
 from ansible_collections.freehold.airflow.plugins.module_utils import _rds as api
 from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError
 from ansible_collections.freehold.airflow.plugins.module_utils._rds_settings import is_version

@@ -10,8 +10,8 @@ version_added: 0.1.0
 short_description: Manage an RDS parameter group
 description:
   - Creates a parameter group and keeps the given parameters in it. Parameters that are not given are left alone.
-  - M(amazon.aws.rds_instance_param_group) says in check mode that nothing changes when a parameter would, and succeeds when a
-    parameter does not exist, which would leave a database without the TLS that was asked for.
+  - M(amazon.aws.rds_instance_param_group) says in check mode that nothing changes when a parameter would, and
+    succeeds when a parameter does not exist, which would leave a database without the TLS that was asked for.
 author:
   - The Freehold authors
 options:
@@ -32,7 +32,8 @@ options:
     default: Managed by freehold.airflow
   parameters:
     description:
-      - The parameters, by name. Each takes effect with the next restart of a database that uses the group, at the latest.
+      - The parameters, by name. Each takes effect with the next restart of a database that uses the group, at the
+        latest.
     type: dict
     default: {}
   tags:
@@ -78,7 +79,6 @@ differences:
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
 from ansible_collections.freehold.airflow.plugins.module_utils import _rds as api
 from ansible_collections.freehold.airflow.plugins.module_utils._common import (
     FreeholdError,
@@ -95,7 +95,9 @@ def update_tags(client: Any, arn: str, existing: dict[str, str], tags: Any, writ
     return [difference(f"tag {key}", existing.get(key), value) for key, value in missing.items()]
 
 
-def update_parameters(client: Any, name: str, wanted: dict[str, str], exists: bool, write: bool) -> list[dict[str, Any]]:
+def update_parameters(
+    client: Any, name: str, wanted: dict[str, str], exists: bool, write: bool
+) -> list[dict[str, Any]]:
     current = api.list_set_parameters(client, name) if exists else {}
     changing = {key: value for key, value in wanted.items() if current.get(key) != value}
     if changing and write:

@@ -11,9 +11,10 @@ short_description: Manage a private, encrypted RDS PostgreSQL instance
 description:
   - Creates an RDS PostgreSQL instance (or restores it from a snapshot), keeps its settings as asked, and waits for it.
   - The instance is always encrypted, on gp3 storage, without a public address, and copies its tags to its snapshots.
-  - M(amazon.aws.rds_instance) wants the password as an argument, so that it is in Ansible's variables and in a file of the controller
-    for a moment; it breaks off on an instance that has no endpoint yet, which is what a second run after an interruption meets; it
-    takes a major version for a change in every run; and it looks once a minute while it waits.
+  - M(amazon.aws.rds_instance) wants the password as an argument, so that it is in Ansible's variables and in a file
+    of the controller for a moment; it breaks off on an instance that has no endpoint yet, which is what a second run
+    after an interruption meets; it takes a major version for a change in every run; and it looks once a minute while
+    it waits.
 author:
   - The Freehold authors
 options:
@@ -24,7 +25,8 @@ options:
     required: true
   engine_version:
     description:
-      - PostgreSQL version, major or exact. With a major version AWS chooses the minor one and applies newer ones itself.
+      - PostgreSQL version, major or exact. With a major version AWS chooses the minor one and applies newer ones
+        itself.
       - Another major version than that of an existing instance is refused.
     type: str
     required: true
@@ -50,7 +52,8 @@ options:
     required: true
   password_secret:
     description:
-      - Name or ARN of the secret in Secrets Manager that holds the master user's password. Only read when the instance is created.
+      - Name or ARN of the secret in Secrets Manager that holds the master user's password. Only read when the
+        instance is created.
     type: str
     required: true
   subnet_group:
@@ -192,7 +195,6 @@ database:
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
 from ansible_collections.freehold.airflow.plugins.module_utils import _rds as api
 from ansible_collections.freehold.airflow.plugins.module_utils._common import (
     FreeholdError,

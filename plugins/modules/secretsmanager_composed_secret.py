@@ -9,8 +9,8 @@ module: secretsmanager_composed_secret
 version_added: 0.1.0
 short_description: Keep secrets in AWS Secrets Manager that are composed of other secrets
 description:
-  - Composes secrets, such as a database URL, from a template and the values of other secrets, compares them with what AWS holds
-    and writes only what differs. The values never leave the module.
+  - Composes secrets, such as a database URL, from a template and the values of other secrets, compares them with what
+    AWS holds and writes only what differs. The values never leave the module.
   - No other module can do this without the password passing through Ansible's variables.
 author:
   - The Freehold authors
@@ -105,7 +105,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
 from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError
 from ansible_collections.freehold.airflow.plugins.module_utils._secretsmanager import api, values
 from ansible_collections.freehold.airflow.plugins.module_utils._secretsmanager.ensure import (

@@ -9,12 +9,12 @@ module: secretsmanager_generated_secret
 version_added: 0.1.0
 short_description: Create secrets in AWS Secrets Manager with generated values, once
 description:
-  - Makes sure that a list of secrets exists. A missing one is created with a random value that is generated inside the module
-    and sent straight to AWS; it never appears in Ansible's arguments, results or logs.
+  - Makes sure that a list of secrets exists. A missing one is created with a random value that is generated inside
+    the module and sent straight to AWS; it never appears in Ansible's arguments, results or logs.
   - The value of an existing secret is never read (unless O(digest) asks for its hash) and never changed.
   - A secret that exists without the C(freehold:environment) tag that O(tags) asks for is refused, not adopted.
-  - M(community.aws.secretsmanager_secret) needs the value as an argument, so it has to be made, and kept out of every log, on
-    the controller; it also needs one task per secret.
+  - M(community.aws.secretsmanager_secret) needs the value as an argument, so it has to be made, and kept out of every
+    log, on the controller; it also needs one task per secret.
 author:
   - The Freehold authors
 options:
@@ -36,7 +36,8 @@ options:
         required: true
       kind:
         description:
-          - V(password) consists of letters and digits, so that it needs no quoting in a URL and suits RDS and ElastiCache.
+          - V(password) consists of letters and digits, so that it needs no quoting in a URL and suits RDS and
+            ElastiCache.
           - V(fernet_key) is what Python's cryptography and Airflow want. V(hex) and V(base64) encode random bytes.
         type: str
         choices: [password, fernet_key, hex, base64]
@@ -129,7 +130,6 @@ secrets:
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-
 from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError
 from ansible_collections.freehold.airflow.plugins.module_utils._secretsmanager import api, values
 from ansible_collections.freehold.airflow.plugins.module_utils._secretsmanager.ensure import (

@@ -10,78 +10,57 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
-from ansible_collections.amazon.aws.plugins.module_utils.errors import AWSErrorHandler
-from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.freehold.airflow.plugins.module_utils._common import aws_call, tag_dict, tag_list
 
-from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError, tag_dict, tag_list
+MISSING = ("RepositoryNotFoundException", "ImageNotFoundException", "LifecyclePolicyNotFoundException")
 
 
-class EcrErrorHandler(AWSErrorHandler):
-    _CUSTOM_EXCEPTION = FreeholdError
-
-    @classmethod
-    def _is_missing(cls) -> Any:
-        return is_boto3_error_code(
-            ["RepositoryNotFoundException", "ImageNotFoundException", "LifecyclePolicyNotFoundException"]
-        )
-
-
-@EcrErrorHandler.list_error_handler("find the repository", None)
-@AWSRetry.jittered_backoff()
+@aws_call("find the repository", missing=MISSING)
 def find_repository(client: Any, name: str) -> dict[str, Any] | None:
     found: dict[str, Any] = client.describe_repositories(repositoryNames=[name])["repositories"][0]
     return found
 
 
-@EcrErrorHandler.common_error_handler("create the repository")
-@AWSRetry.jittered_backoff()
+@aws_call("create the repository")
 def create_repository(client: Any, request: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
     created: dict[str, Any] = client.create_repository(**request, tags=tag_list(tags))["repository"]
     return created
 
 
-@EcrErrorHandler.list_error_handler("read the repository's tags", {})
-@AWSRetry.jittered_backoff()
+@aws_call("read the repository's tags", missing=MISSING, default={})
 def get_tags(client: Any, arn: str) -> dict[str, str]:
     return tag_dict(client.list_tags_for_resource(resourceArn=arn)["tags"])
 
 
-@EcrErrorHandler.common_error_handler("tag the repository")
-@AWSRetry.jittered_backoff()
+@aws_call("tag the repository")
 def tag_repository(client: Any, arn: str, tags: Mapping[str, str]) -> None:
     client.tag_resource(resourceArn=arn, tags=tag_list(tags))
 
 
-@EcrErrorHandler.common_error_handler("set the repository's tag mutability")
-@AWSRetry.jittered_backoff()
+@aws_call("set the repository's tag mutability")
 def put_mutability(client: Any, name: str, mutability: str) -> None:
     client.put_image_tag_mutability(repositoryName=name, imageTagMutability=mutability)
 
 
-@EcrErrorHandler.common_error_handler("set the repository's scanning")
-@AWSRetry.jittered_backoff()
+@aws_call("set the repository's scanning")
 def put_scanning(client: Any, name: str, scan_on_push: bool) -> None:
     client.put_image_scanning_configuration(
         repositoryName=name, imageScanningConfiguration={"scanOnPush": scan_on_push}
     )
 
 
-@EcrErrorHandler.list_error_handler("read the repository's lifecycle policy", None)
-@AWSRetry.jittered_backoff()
+@aws_call("read the repository's lifecycle policy", missing=MISSING)
 def get_lifecycle_policy(client: Any, name: str) -> dict[str, Any] | None:
     policy: dict[str, Any] = json.loads(client.get_lifecycle_policy(repositoryName=name)["lifecyclePolicyText"])
     return policy
 
 
-@EcrErrorHandler.common_error_handler("set the repository's lifecycle policy")
-@AWSRetry.jittered_backoff()
+@aws_call("set the repository's lifecycle policy")
 def put_lifecycle_policy(client: Any, name: str, policy: Mapping[str, Any]) -> None:
     client.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=json.dumps(policy))
 
 
-@EcrErrorHandler.list_error_handler("look for the image", None)
-@AWSRetry.jittered_backoff()
+@aws_call("look for the image", missing=MISSING)
 def find_digest(client: Any, repository: str, tag: str) -> str | None:
     """The digest of the image with this tag, or None when the tag or the repository is missing."""
     images = client.describe_images(repositoryName=repository, imageIds=[{"imageTag": tag}])["imageDetails"]
@@ -89,8 +68,7 @@ def find_digest(client: Any, repository: str, tag: str) -> str | None:
     return digest
 
 
-@EcrErrorHandler.common_error_handler("get a token for the registry")
-@AWSRetry.jittered_backoff()
+@aws_call("get a token for the registry")
 def get_credentials(client: Any) -> dict[str, str]:
     """C(username) and C(password) for a push, good for twelve hours; to be held in memory only."""
     token = client.get_authorization_token()["authorizationData"][0]["authorizationToken"]

@@ -1,7 +1,7 @@
 # -*- coding: utf-8 -*-
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A build context that is the same bytes for the same inputs, and the tag that follows from it. Pure: no docker, no AWS."""
+"""A build context that is the same bytes for the same inputs, and the tag that follows from it. Pure: no calls."""
 
 from __future__ import annotations
 

@@ -98,9 +98,7 @@ def smoke_check(client: docker.DockerClient, reference: str, command: list[str])
     return output.decode(errors="replace").strip()
 
 
-def push(
-    client: docker.DockerClient, reference: str, repository: str, tag: str, credentials: Mapping[str, str]
-) -> str:
+def push(client: docker.DockerClient, reference: str, repository: str, tag: str, credentials: Mapping[str, str]) -> str:
     """Push the image to ``repository:tag`` and return its digest. The credentials go to the engine in one header."""
     client.api.tag(reference, repository, tag, force=True)
     digest = None

@@ -13,14 +13,23 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # uv's: crates/uv-resolver/src/pubgrub/report.rs and its tests.
 _PATTERNS = (
     (r"Invalid requirement: ['\"]?(?P<requirement>[^'\"\n]+?)['\"]?(?::|$)", "is not a valid requirement"),
-    (r"Couldn't parse requirement in `[^`]+` at position (?P<requirement>\d+)", "(position in the file) can't be parsed"),
-    (r"Could not find a version that satisfies the requirement (?P<requirement>\S+)", "does not exist in the package index"),
+    (
+        r"Couldn't parse requirement in `[^`]+` at position (?P<requirement>\d+)",
+        "(position in the file) can't be parsed",
+    ),
+    (
+        r"Could not find a version that satisfies the requirement (?P<requirement>\S+)",
+        "does not exist in the package index",
+    ),
     (r"No matching distribution found for (?P<requirement>\S+)", "does not exist in the package index"),
     (r"Because (?P<requirement>\S+) was not found in the package registry", "does not exist in the package index"),
     (r"there is no version of (?P<requirement>\S+?)(?:\s|$)", "does not exist in the package index"),
     (r"Cannot install (?P<requirement>.+?) because these package versions have conflicting dependencies", "conflict"),
     (r"you require (?P<requirement>\S+?),? (?:and|we can conclude)", "conflicts with Airflow's constraints"),
-    (r"Failed to build installable wheels for some pyproject.toml based projects \((?P<requirement>[^)]+)\)", "can't be built"),
+    (
+        r"Failed to build installable wheels for some pyproject.toml based projects \((?P<requirement>[^)]+)\)",
+        "can't be built",
+    ),
     (r"Failed to build `(?P<requirement>[^`]+)`", "can't be built"),
     (r"The user requested (?P<requirement>\S+)$", "conflicts with Airflow's constraints"),
 )

@@ -9,20 +9,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
-from ansible_collections.amazon.aws.plugins.module_utils.errors import AWSErrorHandler
-from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.amazon.aws.plugins.module_utils.waiter import BaseWaiterFactory
+from ansible_collections.freehold.airflow.plugins.module_utils._common import aws_call, tag_list
 
-from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError, tag_list
-
-
-class EfsErrorHandler(AWSErrorHandler):
-    _CUSTOM_EXCEPTION = FreeholdError
-
-    @classmethod
-    def _is_missing(cls) -> Any:
-        return is_boto3_error_code(["FileSystemNotFound", "PolicyNotFound", "MountTargetNotFound"])
+MISSING = ("FileSystemNotFound", "PolicyNotFound", "MountTargetNotFound")
 
 
 class EfsWaiterFactory(BaseWaiterFactory):  # type: ignore[misc]
@@ -60,63 +50,54 @@ class EfsWaiterFactory(BaseWaiterFactory):  # type: ignore[misc]
         }
 
 
-@EfsErrorHandler.list_error_handler("find the file system", None)
-@AWSRetry.jittered_backoff()
+@aws_call("find the file system", missing=MISSING)
 def find_file_system(client: Any, creation_token: str) -> dict[str, Any] | None:
     """The file system made with this creation token, or None."""
     found: list[dict[str, Any]] = client.describe_file_systems(CreationToken=creation_token)["FileSystems"]
     return found[0] if found else None
 
 
-@EfsErrorHandler.common_error_handler("create the file system")
-@AWSRetry.jittered_backoff()
+@aws_call("create the file system")
 def create_file_system(client: Any, request: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
     """Create a file system; the creation token in ``request`` keeps a repeated call from making a second one."""
     created: dict[str, Any] = client.create_file_system(**request, Tags=tag_list(tags))
     return created
 
 
-@EfsErrorHandler.common_error_handler("change the throughput of the file system")
-@AWSRetry.jittered_backoff()
+@aws_call("change the throughput of the file system")
 def update_file_system(client: Any, file_system_id: str, changes: Mapping[str, Any]) -> None:
     client.update_file_system(FileSystemId=file_system_id, **changes)
 
 
-@EfsErrorHandler.common_error_handler("tag the file system")
-@AWSRetry.jittered_backoff()
+@aws_call("tag the file system")
 def tag_file_system(client: Any, file_system_id: str, tags: Mapping[str, str]) -> None:
     client.tag_resource(ResourceId=file_system_id, Tags=tag_list(tags))
 
 
-@EfsErrorHandler.list_error_handler("read the file system's policy", None)
-@AWSRetry.jittered_backoff()
+@aws_call("read the file system's policy", missing=MISSING)
 def get_policy(client: Any, file_system_id: str) -> dict[str, Any] | None:
     policy: dict[str, Any] = json.loads(client.describe_file_system_policy(FileSystemId=file_system_id)["Policy"])
     return policy
 
 
-@EfsErrorHandler.common_error_handler("set the file system's policy")
-@AWSRetry.jittered_backoff()
+@aws_call("set the file system's policy")
 def put_policy(client: Any, file_system_id: str, policy: Mapping[str, Any]) -> None:
     client.put_file_system_policy(FileSystemId=file_system_id, Policy=json.dumps(policy))
 
 
-@EfsErrorHandler.list_error_handler("read the file system's backup policy", False)
-@AWSRetry.jittered_backoff()
+@aws_call("read the file system's backup policy", missing=MISSING, default=False)
 def get_backup(client: Any, file_system_id: str) -> bool:
     """Whether AWS Backup copies the file system every day."""
     status = client.describe_backup_policy(FileSystemId=file_system_id)["BackupPolicy"]["Status"]
     return status in ("ENABLED", "ENABLING")
 
 
-@EfsErrorHandler.common_error_handler("set the file system's backup policy")
-@AWSRetry.jittered_backoff()
+@aws_call("set the file system's backup policy")
 def put_backup(client: Any, file_system_id: str, enabled: bool) -> None:
     client.put_backup_policy(FileSystemId=file_system_id, BackupPolicy={"Status": "ENABLED" if enabled else "DISABLED"})
 
 
-@EfsErrorHandler.list_error_handler("list the mount targets", [])
-@AWSRetry.jittered_backoff()
+@aws_call("list the mount targets", missing=MISSING, default=[])
 def list_mount_targets(client: Any, file_system_id: str) -> list[dict[str, Any]]:
     targets: list[dict[str, Any]] = (
         client.get_paginator("describe_mount_targets")
@@ -126,32 +107,29 @@ def list_mount_targets(client: Any, file_system_id: str) -> list[dict[str, Any]]
     return targets
 
 
-@EfsErrorHandler.common_error_handler("create a mount target")
-@AWSRetry.jittered_backoff()
+@aws_call("create a mount target")
 def create_mount_target(client: Any, file_system_id: str, subnet_id: str, security_groups: list[str]) -> None:
     extra = {"SecurityGroups": security_groups} if security_groups else {}
     client.create_mount_target(FileSystemId=file_system_id, SubnetId=subnet_id, **extra)
 
 
-@EfsErrorHandler.common_error_handler("read a mount target's security groups")
-@AWSRetry.jittered_backoff()
+@aws_call("read a mount target's security groups")
 def get_security_groups(client: Any, mount_target_id: str) -> list[str]:
     groups: list[str] = client.describe_mount_target_security_groups(MountTargetId=mount_target_id)["SecurityGroups"]
     return groups
 
 
-@EfsErrorHandler.common_error_handler("set a mount target's security groups")
-@AWSRetry.jittered_backoff()
+@aws_call("set a mount target's security groups")
 def set_security_groups(client: Any, mount_target_id: str, groups: list[str]) -> None:
     client.modify_mount_target_security_groups(MountTargetId=mount_target_id, SecurityGroups=groups)
 
 
-@EfsErrorHandler.common_error_handler("wait for the file system")
+@aws_call("wait for the file system")
 def wait_for_file_system(client: Any, file_system_id: str) -> None:
     EfsWaiterFactory().get_waiter(client, "file_system_available").wait(FileSystemId=file_system_id)
 
 
-@EfsErrorHandler.common_error_handler("wait for the file system's mount targets")
+@aws_call("wait for the file system's mount targets")
 def wait_for_mount_targets(client: Any, file_system_id: str, timeout: int) -> None:
     delay = 2
     EfsWaiterFactory().get_waiter(client, "mount_targets_available").wait(

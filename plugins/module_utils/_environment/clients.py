@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
-try:
+with contextlib.suppress(ImportError):  # AnsibleAWSModule has refused to start without boto3.
     import boto3
     from botocore.config import Config
-except ImportError:
-    pass  # AnsibleAWSModule has refused to start before anything here is called.
 
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import get_aws_connection_info
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule

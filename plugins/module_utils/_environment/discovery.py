@@ -10,14 +10,13 @@ Resource Groups Tagging API would be one call for most of this, but it lags behi
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-try:
+with contextlib.suppress(ImportError):  # AnsibleAWSModule has refused to start without botocore.
     from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:
-    pass  # AnsibleAWSModule has refused to start before anything here is called.
 
 from ansible_collections.freehold.airflow.plugins.module_utils._common import ENVIRONMENT_TAG, FreeholdError, tag_dict
 from ansible_collections.freehold.airflow.plugins.module_utils._environment.clients import Clients
@@ -98,9 +97,7 @@ def database_groups(operation: str, key: str, name_key: str, arn_key: str) -> Fi
     """Subnet groups and parameter groups, whose tags are asked for one by one."""
 
     def find(client: Any, name: str) -> Found:
-        candidates = [
-            item for item in _pages(client, operation, key) if item[name_key].startswith(f"freehold-{name}")
-        ]
+        candidates = [item for item in _pages(client, operation, key) if item[name_key].startswith(f"freehold-{name}")]
         tags = _side_by_side(
             lambda item: tag_dict(client.list_tags_for_resource(ResourceName=item[arn_key])["TagList"]), candidates
         )
@@ -161,14 +158,14 @@ def repositories(client: Any, name: str) -> Found:
         if item["repositoryName"].startswith(f"freehold-{name}/")
     ]
     return _tagged(
-        candidates, lambda item: tag_dict(client.list_tags_for_resource(resourceArn=item["repositoryArn"])["tags"]), name
+        candidates,
+        lambda item: tag_dict(client.list_tags_for_resource(resourceArn=item["repositoryArn"])["tags"]),
+        name,
     )
 
 
 def certificates(client: Any, name: str) -> Found:
-    found = _pages(
-        client, "list_certificates", "CertificateSummaryList", Includes={"keyTypes": _KEY_TYPES}
-    )
+    found = _pages(client, "list_certificates", "CertificateSummaryList", Includes={"keyTypes": _KEY_TYPES})
     tags = dict(
         _side_by_side(
             lambda arn: (arn, tag_dict(client.list_tags_for_certificate(CertificateArn=arn).get("Tags"))),
@@ -192,9 +189,7 @@ def hosted_zones(client: Any, name: str) -> Found:
 
 
 def secrets(client: Any, name: str) -> Found:
-    found = _pages(
-        client, "list_secrets", "SecretList", Filters=[{"Key": "tag-key", "Values": [ENVIRONMENT_TAG]}]
-    )
+    found = _pages(client, "list_secrets", "SecretList", Filters=[{"Key": "tag-key", "Values": [ENVIRONMENT_TAG]}])
     return _tagged(found, lambda item: tag_dict(item.get("Tags")), name)
 
 

@@ -8,16 +8,15 @@ The order of deletion follows from ``after`` alone; everything that does not wai
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-try:
+with contextlib.suppress(ImportError):  # AnsibleAWSModule has refused to start without botocore.
     from botocore.exceptions import ClientError
-except ImportError:
-    pass  # AnsibleAWSModule has refused to start before anything here is called.
 
-from ansible_collections.freehold.airflow.plugins.module_utils._common import ENVIRONMENT_TAG
+from ansible_collections.freehold.airflow.plugins.module_utils._common import ENVIRONMENT_TAG, tag_dict
 from ansible_collections.freehold.airflow.plugins.module_utils._environment import discovery as find
 from ansible_collections.freehold.airflow.plugins.module_utils._environment.discovery import Finder, Found
 
@@ -117,9 +116,7 @@ def terminate_instance(client: Any, item: dict[str, Any], _choices: Choices) -> 
 def instance_roles(client: Any, name: str) -> Found:
     """IAM lists no tags; the roles of an environment have a path of their own, and tags that prove it."""
     found = client.get_paginator("list_roles").paginate(PathPrefix=f"/freehold/{name}/").build_full_result()["Roles"]
-    tagged = [
-        {**role, "tags": find.tag_dict(client.list_role_tags(RoleName=role["RoleName"])["Tags"])} for role in found
-    ]
+    tagged = [{**role, "tags": tag_dict(client.list_role_tags(RoleName=role["RoleName"])["Tags"])} for role in found]
     return [role for role in tagged if role["tags"].get(ENVIRONMENT_TAG) == name]
 
 
@@ -139,9 +136,7 @@ def delete_instance_role(client: Any, item: dict[str, Any], _choices: Choices) -
 
 def instance_connect_endpoints(client: Any, name: str) -> Found:
     found = client.describe_instance_connect_endpoints(Filters=_tag_filter(name))["InstanceConnectEndpoints"]
-    return [
-        {**item, "tags": find.tag_dict(item.get("Tags"))} for item in found if item["State"] != "delete-complete"
-    ]
+    return [{**item, "tags": tag_dict(item.get("Tags"))} for item in found if item["State"] != "delete-complete"]
 
 
 # ---------------------------------------------------------------------------------------------------------- data
@@ -158,17 +153,15 @@ def delete_database(client: Any, item: dict[str, Any], choices: Choices) -> None
             DeleteAutomatedBackups=True,
         )
     else:
-        client.delete_db_instance(
-            DBInstanceIdentifier=identifier, SkipFinalSnapshot=True, DeleteAutomatedBackups=True
-        )
+        client.delete_db_instance(DBInstanceIdentifier=identifier, SkipFinalSnapshot=True, DeleteAutomatedBackups=True)
 
 
 def database_snapshots(client: Any, name: str) -> Found:
     found = client.get_paginator("describe_db_snapshots").paginate(SnapshotType="manual").build_full_result()
     return [
-        {**item, "tags": find.tag_dict(item.get("TagList"))}
+        {**item, "tags": tag_dict(item.get("TagList"))}
         for item in found["DBSnapshots"]
-        if find.tag_dict(item.get("TagList")).get(ENVIRONMENT_TAG) == name
+        if tag_dict(item.get("TagList")).get(ENVIRONMENT_TAG) == name
     ]
 
 
@@ -220,11 +213,9 @@ def delete_load_balancer(client: Any, item: dict[str, Any], _choices: Choices) -
 
 
 def public_records(clients: dict[str, Any], name: str) -> Found:
-    """The records in zones that are not the environment's own: its load balancer's aliases and its certificate's proofs."""
+    """Records in zones that may be others': the load balancer's aliases and the certificate's proofs."""
     route53 = clients["route53"]
-    balancers = {
-        item["DNSName"].lower().rstrip(".") for item in _BALANCERS(clients["elbv2"], name)
-    }
+    balancers = {item["DNSName"].lower().rstrip(".") for item in _BALANCERS(clients["elbv2"], name)}
     proofs = set()
     for certificate in find.certificates(clients["acm"], name):
         described = clients["acm"].describe_certificate(CertificateArn=certificate["CertificateArn"])["Certificate"]
@@ -286,14 +277,14 @@ def delete_security_group(client: Any, item: dict[str, Any], _choices: Choices) 
 def nat_gateways(client: Any, name: str) -> Found:
     found = client.get_paginator("describe_nat_gateways").paginate(Filter=_tag_filter(name)).build_full_result()
     return [
-        {**item, "tags": find.tag_dict(item.get("Tags"))}
+        {**item, "tags": tag_dict(item.get("Tags"))}
         for item in found["NatGateways"]
         if item["State"] not in ("deleted", "failed")
     ]
 
 
 def addresses(client: Any, name: str) -> Found:
-    """Elastic addresses: tagged ones, and those of the environment's NAT gateways, which AWS still lists for an hour."""
+    """Elastic addresses: tagged ones, and those of the NAT gateways, which AWS still lists for an hour."""
     found = client.get_paginator("describe_nat_gateways").paginate(Filter=_tag_filter(name)).build_full_result()
     of_gateways = {
         address.get("AllocationId")
@@ -301,17 +292,16 @@ def addresses(client: Any, name: str) -> Found:
         for address in gateway.get("NatGatewayAddresses", [])
     }
     return [
-        {**item, "tags": find.tag_dict(item.get("Tags"))}
+        {**item, "tags": tag_dict(item.get("Tags"))}
         for item in client.describe_addresses()["Addresses"]
-        if item.get("AllocationId") in of_gateways
-        or find.tag_dict(item.get("Tags")).get(ENVIRONMENT_TAG) == name
+        if item.get("AllocationId") in of_gateways or tag_dict(item.get("Tags")).get(ENVIRONMENT_TAG) == name
     ]
 
 
 def vpc_endpoints(client: Any, name: str) -> Found:
     found = client.get_paginator("describe_vpc_endpoints").paginate(Filters=_tag_filter(name)).build_full_result()
     return [
-        {**item, "tags": find.tag_dict(item.get("Tags"))}
+        {**item, "tags": tag_dict(item.get("Tags"))}
         for item in found["VpcEndpoints"]
         if item["State"].lower() != "deleted"
     ]
@@ -424,7 +414,9 @@ KINDS: dict[str, Kind] = {
         leaving=lambda item: "DeletedDate" in item,
         immediate=True,
     ),
-    "key_pair": Kind("ec2", find.key_pairs, lambda item: item["KeyName"], _call("delete_key_pair", "KeyPairId", "KeyPairId")),
+    "key_pair": Kind(
+        "ec2", find.key_pairs, lambda item: item["KeyName"], _call("delete_key_pair", "KeyPairId", "KeyPairId")
+    ),
     "instance_role": Kind(
         "iam", instance_roles, lambda item: item["RoleName"], delete_instance_role, after=("instance",)
     ),

@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-try:
+with contextlib.suppress(ImportError):  # AnsibleAWSModule has refused to start without botocore.
     from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:
-    pass  # AnsibleAWSModule has refused to start before anything here is called.
 
 from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError
 from ansible_collections.freehold.airflow.plugins.module_utils._environment.clients import Clients
@@ -137,7 +136,7 @@ class Teardown:
         return None
 
 
-class _Abandoned(Exception):  # noqa: N818 - not an error of its own
+class _Abandoned(Exception):
     """Not done, because something else failed."""
 
 

@@ -9,23 +9,14 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
-from ansible_collections.amazon.aws.plugins.module_utils.errors import AWSErrorHandler
-from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.freehold.airflow.plugins.module_utils._common import aws_call, tag_dict, tag_list
 
-from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError, tag_dict, tag_list
-
-
-class SecretsManagerErrorHandler(AWSErrorHandler):
-    _CUSTOM_EXCEPTION = FreeholdError
-
-    @classmethod
-    def _is_missing(cls) -> Any:
-        return is_boto3_error_code("ResourceNotFoundException")
+MISSING = ("ResourceNotFoundException",)
+# AWS answers the second when a secret that is scheduled for deletion is read.
+UNREADABLE = (*MISSING, "InvalidRequestException")
 
 
-@SecretsManagerErrorHandler.list_error_handler("describe the secret", None)
-@AWSRetry.jittered_backoff()
+@aws_call("describe the secret", missing=MISSING)
 def describe_secret(client: Any, name: str) -> dict[str, Any] | None:
     """C(arn), C(tags), C(deleted) (scheduled for deletion) and C(empty) (no value yet) of a secret, or None."""
     found = client.describe_secret(SecretId=name)
@@ -45,28 +36,18 @@ def describe_secrets(client: Any, names: Iterable[str]) -> dict[str, dict[str, A
         return dict(zip(wanted, pool.map(lambda name: describe_secret(client, name), wanted), strict=True))
 
 
-class UnreadableErrorHandler(SecretsManagerErrorHandler):
-    """AWS answers InvalidRequestException when a secret that is scheduled for deletion is read."""
-
-    @classmethod
-    def _is_missing(cls) -> Any:
-        return is_boto3_error_code(["ResourceNotFoundException", "InvalidRequestException"])
-
-
-@UnreadableErrorHandler.list_error_handler("read the secret", None)
-@AWSRetry.jittered_backoff()
+@aws_call("read the secret", missing=UNREADABLE)
 def get_value(client: Any, name: str) -> str | None:
     """The current value, or None when there is no such secret, it has no value yet, or it is scheduled for deletion."""
     value: str = client.get_secret_value(SecretId=name)["SecretString"]
     return value
 
 
-@SecretsManagerErrorHandler.common_error_handler("create the secret")
-@AWSRetry.jittered_backoff()
+@aws_call("create the secret")
 def create_secret(
     client: Any, name: str, value: str, description: str, kms_key_id: str | None, tags: Mapping[str, str] | None
 ) -> str:
-    """Create a secret with its value and return its ARN. botocore sends the same ClientRequestToken on its own retries."""
+    """Create a secret with its value and return its ARN. botocore repeats the ClientRequestToken in its own retries."""
     extra = {"KmsKeyId": kms_key_id} if kms_key_id else {}
     arn: str = client.create_secret(
         Name=name, SecretString=value, Description=description, Tags=tag_list(tags), **extra
@@ -74,19 +55,16 @@ def create_secret(
     return arn
 
 
-@SecretsManagerErrorHandler.common_error_handler("write the secret")
-@AWSRetry.jittered_backoff()
+@aws_call("write the secret")
 def put_value(client: Any, name: str, value: str) -> None:
     client.put_secret_value(SecretId=name, SecretString=value)
 
 
-@SecretsManagerErrorHandler.common_error_handler("restore the secret")
-@AWSRetry.jittered_backoff()
+@aws_call("restore the secret")
 def restore_secret(client: Any, name: str) -> None:
     client.restore_secret(SecretId=name)
 
 
-@SecretsManagerErrorHandler.common_error_handler("tag the secret")
-@AWSRetry.jittered_backoff()
+@aws_call("tag the secret")
 def tag_secret(client: Any, name: str, tags: Mapping[str, str]) -> None:
     client.tag_resource(SecretId=name, Tags=tag_list(tags))
