@@ -8,7 +8,15 @@ from typing import Any
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
 from lab.api import backends
-from lab.api.services import caches, certificates, connect_endpoints, databases, file_systems, load_balancers
+from lab.api.services import (
+    cache_groups,
+    caches,
+    certificates,
+    connect_endpoints,
+    databases,
+    file_systems,
+    load_balancers,
+)
 from lab.api.services.instances import public_key, user_data_base64, wanted_state
 from lab.api.settings import ACCOUNT
 from lab.api.state import Lab
@@ -150,6 +158,7 @@ def _cache(group: Any) -> Json:
         "endpoint": caches.primary_endpoint(group),
         "endpoints": caches.endpoint_names(group),
         "port": int(group.port),
+        "parameters": cache_groups.parameters(group._lab_region, group.cache_parameter_group_name),
         "vpc_id": interface.vpc_id if interface is not None else None,
         "private_ip": interface.private_ip_address if interface is not None else None,
         "security_groups": list(group.security_group_ids or []),
@@ -182,7 +191,6 @@ def _load_balancer(balancer: Any) -> Json:
         "arn": balancer.arn,
         "name": balancer.name,
         "type": balancer.type,
-        "state": balancer.state,
         "dns_name": balancer.dns_name,
         "scheme": balancer.scheme,
         "vpc_id": balancer.vpc_id,

@@ -4,6 +4,7 @@
 from lab.api.services import (
     addresses,
     buckets,
+    cache_groups,
     caches,
     certificates,
     connect_endpoints,
@@ -21,6 +22,7 @@ from lab.api.services import (
 __all__ = [
     "addresses",
     "buckets",
+    "cache_groups",
     "caches",
     "certificates",
     "connect_endpoints",

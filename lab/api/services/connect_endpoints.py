@@ -7,6 +7,8 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
+
 from lab.api import backends
 from lab.api.errors import AwsError
 from lab.api.registry import answers
@@ -14,6 +16,10 @@ from lab.api.request import AwsRequest
 from lab.api.services.addresses import create_service_interface, delete_service_interface
 from lab.api.settings import ACCOUNT
 from lab.api.state import current
+
+# Tags may be put on them like on everything else of EC2.
+EC2_RESOURCE_TO_PREFIX["instance-connect-endpoint"] = "eice"
+EC2_PREFIX_TO_RESOURCE["eice"] = "instance-connect-endpoint"
 
 # By region and id, in the order of creation.
 ENDPOINTS: dict[tuple[str, str], dict[str, Any]] = {}
@@ -28,7 +34,7 @@ def create(request: AwsRequest) -> object:
     token = params.get("ClientToken")
     for (region, _), endpoint in ENDPOINTS.items():
         if region == request.region and token and endpoint["_token"] == token:
-            return {"InstanceConnectEndpoint": endpoint, "ClientToken": token}
+            return {"InstanceConnectEndpoint": _shown(endpoint), "ClientToken": token}
     subnet = ec2.get_subnet(params["SubnetId"])
     if any(region == request.region and known["VpcId"] == subnet.vpc_id for (region, _), known in ENDPOINTS.items()):
         message = f"You've reached the limit of 1 Instance Connect Endpoint for the VPC {subnet.vpc_id}."
@@ -56,9 +62,11 @@ def create(request: AwsRequest) -> object:
         "SubnetId": subnet.id,
         "PreserveClientIp": bool(params.get("PreserveClientIp", False)),
         "SecurityGroupIds": groups,
-        "Tags": _given_tags(params),
     }
     ENDPOINTS[request.region, name] = endpoint
+    tags = _given_tags(params)
+    if tags:
+        ec2.create_tags([name], tags)
 
     def ready(state: str) -> None:
         endpoint["State"] = "create-complete" if state == "available" else "create-failed"
@@ -66,7 +74,7 @@ def create(request: AwsRequest) -> object:
     # Nothing behind it takes time in the lab: it is ready at the next look.
     lifecycle = current().lifecycle
     lifecycle.begin("connect_endpoint", name, "available", ready)
-    answer = {"InstanceConnectEndpoint": dict(endpoint), "ClientToken": token}
+    answer = {"InstanceConnectEndpoint": _shown(endpoint), "ClientToken": token}
     lifecycle.observe("connect_endpoint", name, "available")
     return answer
 
@@ -75,7 +83,7 @@ def create(request: AwsRequest) -> object:
 def describe(request: AwsRequest) -> object:
     """List endpoints by id and filter, in pages."""
     params = request.params
-    known = [endpoint for (region, _), endpoint in ENDPOINTS.items() if region == request.region]
+    known = [_shown(endpoint) for (region, _), endpoint in ENDPOINTS.items() if region == request.region]
     wanted = params.get("InstanceConnectEndpointIds") or []
     for name in wanted:
         if (request.region, name) not in ENDPOINTS:
@@ -100,9 +108,11 @@ def delete(request: AwsRequest) -> object:
     if endpoint is None:
         message = f"The instance connect endpoint ID '{name}' does not exist"
         raise AwsError("InvalidInstanceConnectEndpointId.NotFound", message)
+    shown = _shown(endpoint)
+    backends.ec2(request.region).tags.pop(name, None)
     for interface in endpoint["NetworkInterfaceIds"]:
         delete_service_interface(request.region, interface)
-    return {"InstanceConnectEndpoint": {**endpoint, "State": "delete-in-progress"}}
+    return {"InstanceConnectEndpoint": {**shown, "State": "delete-in-progress"}}
 
 
 _FILTERS = {
@@ -125,10 +135,17 @@ def _matches(endpoint: dict[str, Any], name: str, values: list[str]) -> bool:
     return endpoint[_FILTERS[name]] in values
 
 
-def _given_tags(params: dict[str, Any]) -> list[dict[str, str]]:
-    return [
-        {"Key": str(tag["Key"]), "Value": str(tag.get("Value", ""))}
+def _shown(endpoint: dict[str, Any]) -> dict[str, Any]:
+    """The endpoint with its tags, which live where those of all EC2 things do."""
+    region = endpoint["InstanceConnectEndpointArn"].split(":")[3]
+    tags = backends.ec2(region).tags.get(endpoint["InstanceConnectEndpointId"], {})
+    return {**endpoint, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+
+
+def _given_tags(params: dict[str, Any]) -> dict[str, str]:
+    return {
+        str(tag["Key"]): str(tag.get("Value", ""))
         for specification in params.get("TagSpecifications") or []
         if specification.get("ResourceType") == "instance-connect-endpoint"
         for tag in specification.get("Tags") or []
-    ]
+    }

@@ -196,6 +196,9 @@ def test_connect_endpoints_one_a_vpc(running: RunningLab, network: Network) -> N
     by_tag = [{"Name": "tag:env", "Values": [network.vpc_id]}]
     (found,) = ec2.describe_instance_connect_endpoints(Filters=by_tag)["InstanceConnectEndpoints"]
     assert (found["InstanceConnectEndpointId"], found["State"]) == (name, "create-complete")
+    ec2.create_tags(Resources=[name], Tags=[{"Key": "more", "Value": "1"}])
+    (found,) = ec2.describe_instance_connect_endpoints(Filters=by_tag)["InstanceConnectEndpoints"]
+    assert {"Key": "more", "Value": "1"} in found["Tags"]
     second = code(ec2.create_instance_connect_endpoint, SubnetId=network.subnet_ids[1])
     assert second == "InstanceConnectEndpointLimitExceeded"
     ec2.delete_instance_connect_endpoint(InstanceConnectEndpointId=name)
