@@ -22,7 +22,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class FreeholdError(AnsibleAWSError):
+class FreeholdError(AnsibleAWSError):  # type: ignore[misc]
     """Ends a module with one sentence; C(exception), when given, is the AWS error behind it."""
 
 

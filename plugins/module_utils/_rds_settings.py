@@ -128,8 +128,8 @@ def refuse_unchangeable(found: Mapping[str, Any], params: Mapping[str, Any]) -> 
     if current.split(".")[0] != wanted.split(".")[0]:
         raise FreeholdError(
             message=(
-                f"The database '{name}' runs PostgreSQL {current}, and another major version ({wanted}) needs an upgrade with"
-                " a test before it; set database_engine_version back."
+                f"The database '{name}' runs PostgreSQL {current}; another major version ({wanted}) needs an upgrade"
+                " that was tried before, so set database_engine_version back."
             )
         )
 

@@ -197,8 +197,8 @@ def refuse_unchangeable(found: dict[str, Any], params: dict[str, Any]) -> None:
     if found["PerformanceMode"] != PERFORMANCE_MODES[params["performance_mode"]]:
         raise FreeholdError(
             message=(
-                f"The file system '{params['name']}' has the performance mode {found['PerformanceMode']}, which can't be"
-                f" changed to {params['performance_mode']}."
+                f"The file system '{params['name']}' has the performance mode {found['PerformanceMode']}, which"
+                f" can't be changed to {params['performance_mode']}."
             )
         )
 

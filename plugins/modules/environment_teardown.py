@@ -113,9 +113,9 @@ SECRET = 0.40
 def monthly_cost(kind: str, item: dict[str, Any]) -> float:
     """At most this much: a snapshot costs what it holds, which is not more than the storage of its database."""
     if kind == "file_system":
-        return round(item.get("SizeInBytes", {}).get("Value", 0) / 2**30 * EFS_GIB, 2)
+        return round(float(item.get("SizeInBytes", {}).get("Value", 0)) / 2**30 * EFS_GIB, 2)
     if kind == "database_snapshot":
-        return round(item.get("AllocatedStorage", 0) * SNAPSHOT_GIB, 2)
+        return round(float(item.get("AllocatedStorage", 0)) * SNAPSHOT_GIB, 2)
     return SECRET
 
 

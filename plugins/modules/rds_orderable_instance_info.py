@@ -64,6 +64,7 @@ engine_versions:
   sample: ["17.5", "17.6"]
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -75,11 +76,11 @@ from ansible_collections.freehold.airflow.plugins.module_utils._rds_settings imp
 def matching_versions(options: list[dict[str, Any]], params: dict[str, Any]) -> list[str]:
     """The offered versions that satisfy the request, or FreeholdError with the first thing that can't be had."""
     engine, version, db_class = params["engine"], params["engine_version"], params["db_instance_class"]
-    steps = [
+    steps: list[tuple[Callable[[dict[str, Any]], bool], str]] = [
         (lambda _: True, f"RDS does not offer the class {db_class} for {engine}; change database_instance_class"),
         (
             lambda option: is_version(option["EngineVersion"], version),
-            f"RDS does not offer {engine} {version} on {db_class}; change database_engine_version or database_instance_class",
+            f"RDS does not offer {engine} {version} on {db_class}; change the version or database_instance_class",
         ),
         (
             lambda option: option.get("StorageType") == params["storage_type"],
@@ -87,7 +88,7 @@ def matching_versions(options: list[dict[str, Any]], params: dict[str, Any]) -> 
         ),
         (
             lambda option: not params["multi_az"] or option.get("MultiAZCapable", False),
-            f"RDS does not offer a standby in another zone on {db_class}; change database_multi_az or database_instance_class",
+            f"RDS does not offer a standby in another zone on {db_class}; change it, or database_multi_az",
         ),
     ]
     for accepts, refusal in steps:

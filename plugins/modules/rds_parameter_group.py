@@ -118,7 +118,7 @@ def ensure_parameter_group(client: Any, params: dict[str, Any], write: bool) -> 
     else:
         if found["DBParameterGroupFamily"] != family:
             raise FreeholdError(
-                message=f"The parameter group '{name}' is of the family {found['DBParameterGroupFamily']}, not {family}."
+                message=f"The parameter group '{name}' belongs to {found['DBParameterGroupFamily']}, not {family}."
             )
         existing = api.get_tags(client, found["DBParameterGroupArn"])
         refuse_foreign(f"The parameter group '{name}'", existing, params["tags"])

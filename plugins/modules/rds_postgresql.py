@@ -227,7 +227,7 @@ def create(module: AnsibleAWSModule, client: Any, tags: dict[str, str]) -> None:
 
 
 def bring_in_line(client: Any, found: dict[str, Any], params: dict[str, Any], write: bool) -> list[dict[str, Any]]:
-    """Change what differs; return the differences. An instance that AWS is busy with can't be changed, so it is left alone."""
+    """Change what differs and return it. An instance that AWS is busy with can't be changed, so it is left alone."""
     differences = []
     existing = tag_dict(found.get("TagList"))
     tags = missing_tags(existing, params["tags"])
@@ -252,9 +252,7 @@ def wait(client: Any, params: dict[str, Any]) -> None:
         found = api.find_instance(client, params["name"]) or {}
         status = found.get("DBInstanceStatus", "gone")
         raise FreeholdError(
-            message=(
-                f"The database '{params['name']}' is {status} instead of available; its events in the RDS console say why"
-            ),
+            message=(f"The database '{params['name']}' is {status} instead of available; its events in RDS say why"),
             exception=error.exception,
         ) from error
 

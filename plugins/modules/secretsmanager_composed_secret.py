@@ -116,16 +116,14 @@ from ansible_collections.freehold.airflow.plugins.module_utils._secretsmanager.e
 
 
 def read_parts(client: Any, prefix: str | None, templates: list[str], check_mode: bool) -> dict[str, str] | None:
-    """The values that the templates name. None in check mode when one is still missing: then nothing can be compared."""
+    """The values that templates name. None in check mode when one is still missing: then nothing can be compared."""
     parts: dict[str, str] = {}
     for name in dict.fromkeys(name for template in templates for name in values.placeholders(template)):
         value = api.get_value(client, full_name(prefix, name))
         if value is None and check_mode:
             return None
         if value is None:
-            raise FreeholdError(
-                message=f"A template names the secret '{full_name(prefix, name)}', which does not exist or has no value."
-            )
+            raise FreeholdError(message=f"A template names the secret '{full_name(prefix, name)}', which has no value.")
         parts[name] = value
     return parts
 

@@ -52,7 +52,7 @@ def build(
 ) -> None:
     """Build the context by the classic builder and name the result ``reference``.
 
-    ``requirements`` is the file to name when an installer complains. Raises FreeholdError with the end of the build log.
+    ``requirements`` is the file to name when an installer complains. Raises FreeholdError with the end of the log.
     """
     log: deque[str] = deque(maxlen=400)
     try:
@@ -114,4 +114,4 @@ def push(client: docker.DockerClient, reference: str, repository: str, tag: str,
         raise FreeholdError(message=f"The image can't be pushed to {repository}: {error}") from error
     if digest is None:
         raise FreeholdError(message=f"The registry accepted the image for {repository}, but told no digest.")
-    return digest
+    return str(digest)

@@ -9,7 +9,7 @@ import re
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
-# The most specific first. pip's words: src/pip/_internal/{exceptions.py,resolution/resolvelib/factory.py,req/constructors.py};
+# The most specific first. pip's words: src/pip/_internal/{exceptions,req/constructors}.py, resolution/;
 # uv's: crates/uv-resolver/src/pubgrub/report.rs and its tests.
 _PATTERNS = (
     (r"Invalid requirement: ['\"]?(?P<requirement>[^'\"\n]+?)['\"]?(?::|$)", "is not a valid requirement"),
@@ -41,7 +41,7 @@ def clean(line: str) -> str:
 
 
 def failing_requirement(log: list[str]) -> str | None:
-    """'<requirement> <what is wrong>' from the installer's complaint in a build log, or None when it is about something else."""
+    """'<requirement>' and what is wrong with it, by the installer's complaint; None without one."""
     text = re.sub(r"\s*\n\s+", " ", "\n".join(clean(line) for line in log))
     for pattern, complaint in _PATTERNS:
         match = re.search(pattern, text, re.MULTILINE)

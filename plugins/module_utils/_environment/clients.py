@@ -27,7 +27,7 @@ class Clients:
         region, endpoint, parameters = get_aws_connection_info(module)
         self.region: str = region or ""
         settings = {**parameters}
-        self._session = boto3.session.Session(profile_name=settings.pop("profile_name", None))
+        self._session: Any = boto3.session.Session(profile_name=settings.pop("profile_name", None))
         config = Config(retries={"max_attempts": 8, "mode": "standard"}, max_pool_connections=16)
         if settings.get("aws_config"):
             config = config.merge(settings["aws_config"])

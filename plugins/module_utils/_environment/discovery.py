@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Finding what carries an environment's tag, service by service.
 
-Every finder takes a client and the environment's name and returns AWS's own descriptions, tags as a dict under ``tags``.
+Every finder takes a client and the environment's name and returns AWS's own descriptions, with a dict ``tags``.
 Where a service shows no tags in its lists, candidates are chosen by our naming and then proved by their tags. The
 Resource Groups Tagging API would be one call for most of this, but it lags behind by up to minutes.
 """

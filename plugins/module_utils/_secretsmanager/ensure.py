@@ -1,7 +1,7 @@
 # -*- coding: utf-8 -*-
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What generated and composed secrets have in common: refuse what is not ours, restore, tag, write only what differs."""
+"""What generated and composed secrets have in common: refuse, restore, tag, and write only what differs."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import string
 from collections.abc import Mapping
 from urllib.parse import quote
 
-# RDS forbids / " @ and blanks, an ElastiCache token allows few signs, a URL wants none: letters and digits serve all of them.
+# RDS forbids / " @ and blanks, an ElastiCache token allows few signs, a URL wants none: letters and digits suit all.
 PASSWORD_LETTERS = string.ascii_letters + string.digits
 
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z0-9/_+=.@-]+)\}")
