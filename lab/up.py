@@ -185,6 +185,10 @@ class Up:
                 engine.socket_path(): "/var/run/docker.sock",
             },
             ports={},
+            # It enters the network namespaces of the lab's containers, to load their packet filters.
+            cap_add=["NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE"],
+            pid_mode="host",
+            security_opt=["apparmor=unconfined"],
         )
 
     def _run(
@@ -199,6 +203,8 @@ class Up:
         volumes: Mapping[str, str],
         ports: Mapping[int, int],
         cap_add: list[str] | None = None,
+        pid_mode: str | None = None,
+        security_opt: list[str] | None = None,
     ) -> None:
         self._remove(name)
         api = self.client.api
@@ -207,6 +213,8 @@ class Up:
             port_bindings={port: ("127.0.0.1", published) for port, published in ports.items()},
             restart_policy={"Name": "unless-stopped"},
             cap_add=cap_add,
+            pid_mode=pid_mode,
+            security_opt=security_opt,
             log_config=docker.types.LogConfig(type="json-file", config={"max-size": "8m", "max-file": "2"}),
         )
         container = api.create_container(

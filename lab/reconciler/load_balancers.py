@@ -179,8 +179,13 @@ def _last_words(container: str) -> str:
 
 
 def _health(directory: Path, groups: list[TargetGroup]) -> dict[str, Any]:
+    admin = directory / "admin.sock"
     try:
-        known = statistics.target_health(statistics.ask(directory / "admin.sock", "show stat"))
+        answer = statistics.ask(admin, "show stat")
+        new = statistics.passed_first_check(answer)
+        for backend, server in new:
+            statistics.ask(admin, f"set server {backend}/{server} health up")
+        known = statistics.target_health(statistics.ask(admin, "show stat") if new else answer)
     except OSError as error:
         raise NotReady(f"HAProxy does not answer: {error}") from error
     return {group["arn"]: known.get(haproxy.name_of(group["arn"]), {}) for group in groups}

@@ -24,6 +24,7 @@ class Instance(TypedDict):
     id: str
     state: str
     private_ip: str
+    public_ip: str | None
     subnet_id: str
     vpc_id: str
     hostname: str
@@ -150,6 +151,13 @@ class Repository(TypedDict):
     name: str
 
 
+class ConnectEndpoint(TypedDict):
+    id: str
+    vpc_id: str
+    private_ip: str | None
+    security_groups: list[str]
+
+
 class Snapshot(TypedDict):
     epoch: str
     revision: int
@@ -166,6 +174,7 @@ class Snapshot(TypedDict):
     certificates: list[Certificate]
     security_groups: list[SecurityGroup]
     repositories: list[Repository]
+    connect_endpoints: NotRequired[list[ConnectEndpoint]]
 
 
 def reserved_address(cidr: str, offset: int) -> str:

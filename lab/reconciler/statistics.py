@@ -49,6 +49,21 @@ def target_health(statistics: str) -> dict[str, dict[str, Health]]:
     return health
 
 
+def passed_first_check(statistics: str) -> list[tuple[str, str]]:
+    """Backend and server of every new target that passed a check: AWS calls it healthy after that one.
+
+    HAProxy wants as many as the healthy threshold says, which AWS applies only to targets that have failed.
+    """
+    return [
+        (row["pxname"], row["svname"])
+        for row in csv.DictReader(statistics.lstrip("# ").splitlines())
+        if row.get("svname") not in (None, "FRONTEND", "BACKEND")
+        and row["status"].startswith("DOWN")
+        and row.get("check_status", "").lstrip("* ") in ("L7OK", "L4OK", "L6OK")
+        and row.get("chkdown") == "0"
+    ]
+
+
 def _health(row: dict[str, str]) -> Health:
     # "* L4CON" marks a check under way that repeats the one before.
     check = row.get("check_status", "").lstrip("* ")
