@@ -12,8 +12,8 @@ module: file_set
 version_added: 0.1.0
 short_description: Bring several files to their wanted content in one step
 description:
-  - Writes the files of one purpose, and the directories they need, in one call to the host. M(ansible.builtin.copy) takes
-    two calls per file, which is most of the time of a run that changes nothing.
+  - Writes the files of one purpose, and the directories they need, in one call to the host. M(ansible.builtin.copy)
+    takes two calls per file, which is most of the time of a run that changes nothing.
   - All files are validated before the first one is written; each is replaced in one step.
   - Paths that are links are refused.
 author:
@@ -53,8 +53,8 @@ options:
         default: root
       validate:
         description:
-          - A command that must succeed before the file is replaced; C(%s) is the path of the new content. It is left out
-            while its program is not installed.
+          - A command that must succeed before the file is replaced; C(%s) is the path of the new content. It is left
+            out while its program is not installed.
         type: list
         elements: str
         default: []
@@ -161,7 +161,7 @@ class FileSet:
         """Return whether content, mode and owner are as wanted."""
         if content != wanted["content"]:
             return False
-        status = os.stat(wanted["path"])
+        status = Path(wanted["path"]).stat()
         return (status.st_mode & 0o7777, status.st_uid, status.st_gid) == (
             int(wanted["mode"], 8),
             pwd.getpwnam(wanted["owner"]).pw_uid,
