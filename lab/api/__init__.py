@@ -16,5 +16,7 @@ _MOTO_OPTIONS = {
     # Policies such as AmazonSSMManagedInstanceCore exist by their ARN.
     "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
     "MOTO_DISABLE_GLOBAL_CORS": "true",
+    # There is one account; without this moto searches every partition for the owner of a key, at every request.
+    "MOTO_ACCOUNT_ID": "123456789012",
 }
 os.environ.update(_MOTO_OPTIONS)

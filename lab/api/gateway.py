@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import traceback
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.backend_index import backend_url_patterns
+from moto.moto_server.werkzeug_app import SIGNING_ALIASES, DomainDispatcherApplication, create_backend_app
 
 from lab.api import response as responses
 from lab.api.admin import Admin
@@ -115,6 +117,8 @@ class Gateway:
             return response
 
     def _ask_moto(self, request: AwsRequest) -> Response:
+        if not _moto_has(request.signing_name):
+            raise NotImplementedError("nothing of this service is there")
         seen: dict[str, Any] = {}
 
         def start_response(status: str, headers: list[tuple[str, str]], _: object = None) -> None:
@@ -130,6 +134,12 @@ class Gateway:
         return responses.from_wsgi(seen["status"], seen["headers"], body)
 
 
+@functools.cache
+def _moto_has(signing_name: str) -> bool:
+    host = f"http://{SIGNING_ALIASES.get(signing_name, signing_name)}.eu-west-1.amazonaws.com"
+    return any(pattern.match(host) for _, pattern in backend_url_patterns)
+
+
 def _not_in_the_lab(request: AwsRequest, missing: NotImplementedError) -> AwsError:
-    code = "InvalidAction" if request.protocol in ("ec2", "query") else "UnknownOperationException"
+    code = "InvalidAction" if request.protocol in ("ec2", "query", "rest-xml") else "UnknownOperationException"
     return AwsError(code, f"The lab does not know {request.service} {request.operation} ({missing}).", 400)

@@ -66,6 +66,8 @@ class AwsRequest:
     @property
     def protocol(self) -> str:
         """How errors and results are written: ec2, query, json, rest-json or rest-xml."""
+        if not _known(self.service):
+            return "json"
         return str(determine_request_protocol(get_service_model(self.service), self.environ.get("CONTENT_TYPE")))
 
     def rewind(self) -> Environ:

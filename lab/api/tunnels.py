@@ -17,7 +17,7 @@ from lab import tunnel
 from lab.api import backends
 from lab.api.iam import principals
 from lab.api.iam.policy import Question, Verdict, judge
-from lab.api.services.connect_endpoints import ENDPOINTS
+from lab.api.services.connect_endpoints import ENDPOINTS, described
 from lab.api.settings import ACCOUNT
 from lab.api.state import Lab
 
@@ -73,7 +73,7 @@ class Account(tunnel.Directory):
         arn = f"arn:aws:ec2:{endpoint.region}:{ACCOUNT}:instance-connect-endpoint/{endpoint.id}"
         with self._lab.lock:
             principal = principals.find(access_key)
-            tags = ENDPOINTS[endpoint.region, endpoint.id]["Tags"]
+            tags = described(ENDPOINTS[endpoint.region, endpoint.id])["Tags"]
         if principal is None:
             raise tunnel.Refused("AccessDeniedException", "The access key is gone.", HTTPStatus.FORBIDDEN)
         context = {

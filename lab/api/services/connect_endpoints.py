@@ -34,7 +34,7 @@ def create(request: AwsRequest) -> object:
     token = params.get("ClientToken")
     for (region, _), endpoint in ENDPOINTS.items():
         if region == request.region and token and endpoint["_token"] == token:
-            return {"InstanceConnectEndpoint": _shown(endpoint), "ClientToken": token}
+            return {"InstanceConnectEndpoint": described(endpoint), "ClientToken": token}
     subnet = ec2.get_subnet(params["SubnetId"])
     if any(region == request.region and known["VpcId"] == subnet.vpc_id for (region, _), known in ENDPOINTS.items()):
         message = f"You've reached the limit of 1 Instance Connect Endpoint for the VPC {subnet.vpc_id}."
@@ -74,7 +74,7 @@ def create(request: AwsRequest) -> object:
     # Nothing behind it takes time in the lab: it is ready at the next look.
     lifecycle = current().lifecycle
     lifecycle.begin("connect_endpoint", name, "available", ready)
-    answer = {"InstanceConnectEndpoint": _shown(endpoint), "ClientToken": token}
+    answer = {"InstanceConnectEndpoint": described(endpoint), "ClientToken": token}
     lifecycle.observe("connect_endpoint", name, "available")
     return answer
 
@@ -83,7 +83,7 @@ def create(request: AwsRequest) -> object:
 def describe(request: AwsRequest) -> object:
     """List endpoints by id and filter, in pages."""
     params = request.params
-    known = [_shown(endpoint) for (region, _), endpoint in ENDPOINTS.items() if region == request.region]
+    known = [described(endpoint) for (region, _), endpoint in ENDPOINTS.items() if region == request.region]
     wanted = params.get("InstanceConnectEndpointIds") or []
     for name in wanted:
         if (request.region, name) not in ENDPOINTS:
@@ -108,7 +108,7 @@ def delete(request: AwsRequest) -> object:
     if endpoint is None:
         message = f"The instance connect endpoint ID '{name}' does not exist"
         raise AwsError("InvalidInstanceConnectEndpointId.NotFound", message)
-    shown = _shown(endpoint)
+    shown = described(endpoint)
     backends.ec2(request.region).tags.pop(name, None)
     for interface in endpoint["NetworkInterfaceIds"]:
         delete_service_interface(request.region, interface)
@@ -135,7 +135,7 @@ def _matches(endpoint: dict[str, Any], name: str, values: list[str]) -> bool:
     return endpoint[_FILTERS[name]] in values
 
 
-def _shown(endpoint: dict[str, Any]) -> dict[str, Any]:
+def described(endpoint: dict[str, Any]) -> dict[str, Any]:
     """The endpoint with its tags, which live where those of all EC2 things do."""
     region = endpoint["InstanceConnectEndpointArn"].split(":")[3]
     tags = backends.ec2(region).tags.get(endpoint["InstanceConnectEndpointId"], {})
