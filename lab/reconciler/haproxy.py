@@ -197,6 +197,12 @@ def _quoted(value: str) -> str:
     return "'" + str(value).replace("'", "'\\''") + "'"
 
 
+def _text(value: str) -> str:
+    """A text that may have several lines: in double quotes, where these letters are special."""
+    special = {"\\": "\\\\", '"': '\\"', "$": "\\$", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    return '"' + "".join(special.get(letter, letter) for letter in value) + '"'
+
+
 def _act(actions: Iterable[Action], condition: str, listener: Listener, groups: Mapping[str, TargetGroup]) -> list[str]:
     clause = f" if {condition}" if condition else ""
     # The last action decides (the ones before it authenticate, which the lab does not do).
@@ -258,7 +264,7 @@ def _fixed_response(config: Mapping[str, Any], clause: str) -> str:
     status = int(_get(config, "StatusCode") or 503)
     body = _get(config, "MessageBody") or ""
     content_type = _get(config, "ContentType") or "text/plain"
-    content = f" content-type {_quoted(content_type)} string {_quoted(body)}" if body else ""
+    content = f" content-type {_quoted(content_type)} string {_text(body)}" if body else ""
     return f"    http-request return status {status}{content}{clause}"
 
 

@@ -31,6 +31,8 @@ _WORKERS = 12
 # The listing of containers costs the engine some work: an idle lab is looked at this often.
 _IDLE_LISTING = 2.0
 _REMOVAL = "removal"
+# So long something may wait for another thing before the log says so.
+_PATIENCE = 5.0
 
 
 @dataclass
@@ -45,6 +47,8 @@ class Task:
     due: float = 0.0
     pause: float = _FIRST_PAUSE
     said: str = ""
+    # Since when it waits for something else.
+    waiting: float | None = None
 
 
 class Loop:
@@ -162,7 +166,7 @@ class Loop:
                 task.observed = outcome.observed
                 task.made = fingerprint(item)
                 task.due = time.monotonic() + outcome.again
-                task.pause, task.said = _FIRST_PAUSE, ""
+                task.pause, task.said, task.waiting = _FIRST_PAUSE, "", None
                 task.running = False
         self._changed.set()
 
@@ -178,10 +182,13 @@ class Loop:
 
     def _failed(self, key: tuple[str, str], task: Task, error: Exception) -> None:
         sentence = _sentence(error)
-        if sentence != task.said:
+        now = time.monotonic()
+        task.waiting = task.waiting or now
+        # To wait for a moment is normal, and of no interest to a reader.
+        if sentence != task.said and not (isinstance(error, NotReady) and now - task.waiting < _PATIENCE):
             log(f"{key[0]} {key[1]}: {sentence}")
-        with self._lock:
             task.said = sentence
+        with self._lock:
             task.observed = {}
             pause = _FIRST_PAUSE if isinstance(error, NotReady) else task.pause
             task.pause = min(task.pause * 2, _LONGEST_PAUSE)
