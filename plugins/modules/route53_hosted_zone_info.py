@@ -6,20 +6,17 @@
 DOCUMENTATION = r"""
 ---
 module: route53_hosted_zone_info
-short_description: Find one hosted zone by its name
+short_description: Find hosted zones by their names
 version_added: 0.1.0
 description:
-  - Finds the public zone of a name, or the private zone of a name that a VPC sees.
+  - Finds the zones of some names, and which VPCs see the private ones among them.
   - C(amazon.aws.route53_info) lists all zones of an account, page by page, and can't tell which VPC sees a private one.
 options:
-  zone:
-    description: Name of the zone.
-    type: str
+  zones:
+    description: Names of the zones; empty ones are left out.
+    type: list
+    elements: str
     required: true
-  vpc_id:
-    description: For a private zone, a VPC that sees it. Without it a public zone is meant.
-    type: str
-    default: ""
 author:
   - The Freehold authors (@freehold)
 extends_documentation_fragment:
@@ -33,14 +30,14 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Find the public zone
+- name: Find a public and a private zone
   freehold.airflow.route53_hosted_zone_info:
-    zone: example.com
+    zones: [example.com, lab.internal]
 """
 
 RETURN = r"""
 hosted_zones:
-  description: The zones found; more than one public zone of a name is possible, and a trap.
+  description: The zones found. More than one public zone of a name is possible, and a trap.
   returned: always
   type: list
   elements: dict
@@ -54,6 +51,10 @@ hosted_zones:
     private:
       description: Whether only VPCs see it.
       type: bool
+    vpc_ids:
+      description: The VPCs that see a private zone.
+      type: list
+      elements: str
 """
 
 from typing import Any, NoReturn
@@ -83,31 +84,33 @@ def zones_of_name(client: Any, name: str) -> list[dict[str, Any]]:
         )
 
 
-def vpcs_of(client: Any, zone_id: str) -> list[str]:
-    """Return the ids of the VPCs that see the zone."""
-    return [vpc["VPCId"] for vpc in client.get_hosted_zone(aws_retry=True, Id=zone_id).get("VPCs", [])]
+def vpcs_of(client: Any, zone: dict[str, Any]) -> list[str]:
+    """Return the ids of the VPCs that see the zone; everybody sees a public one."""
+    if not zone["Config"]["PrivateZone"]:
+        return []
+    return [vpc["VPCId"] for vpc in client.get_hosted_zone(aws_retry=True, Id=zone["Id"]).get("VPCs", [])]
 
 
 def main() -> NoReturn:
     module = AnsibleAWSModule(
-        argument_spec={"zone": {"type": "str", "required": True}, "vpc_id": {"type": "str", "default": ""}},
-        supports_check_mode=True,
+        argument_spec={"zones": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
     )
     client = module.client("route53", retry_decorator=AWSRetry.jittered_backoff())
-    name, vpc_id = module.params["zone"].lower().rstrip("."), module.params["vpc_id"]
+    names = sorted({name.lower().rstrip(".") for name in module.params["zones"] if name})
     try:
-        zones = [zone for zone in zones_of_name(client, name) if zone["Config"]["PrivateZone"] == bool(vpc_id)]
-        if vpc_id:
-            zones = [zone for zone in zones if vpc_id in vpcs_of(client, zone["Id"])]
-    except (BotoCoreError, ClientError) as error:
-        module.fail_json_aws(error, msg=f"The hosted zone {name} can't be read")
-    module.exit_json(
-        changed=False,
-        hosted_zones=[
-            {"zone_id": zone["Id"].split("/")[-1], "name": name, "private": zone["Config"]["PrivateZone"]}
+        zones = [zone for name in names for zone in zones_of_name(client, name)]
+        hosted_zones = [
+            {
+                "zone_id": zone["Id"].split("/")[-1],
+                "name": zone["Name"].rstrip("."),
+                "private": zone["Config"]["PrivateZone"],
+                "vpc_ids": vpcs_of(client, zone),
+            }
             for zone in zones
-        ],
-    )
+        ]
+    except (BotoCoreError, ClientError) as error:
+        module.fail_json_aws(error, msg=f"The hosted zones {', '.join(names)} can't be read")
+    module.exit_json(changed=False, hosted_zones=hosted_zones)
 
 
 if __name__ == "__main__":
