@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import platform
@@ -112,6 +113,19 @@ def refuse_taken_ports(client: docker.DockerClient) -> None:
                 f"Port {port} of 127.0.0.1 is taken by another program, and the lab needs it: end that program first "
                 f"(sudo ss -lntp 'sport = :{port}' names it)."
             )
+
+
+def network_in_the_way(client: docker.DockerClient) -> str | None:
+    """A docker network, not the lab's, that overlaps the VPC which the lab's inventory makes."""
+    wanted = ipaddress.ip_network(names.DEFAULT_VPC)
+    for network in client.api.networks():
+        if names.LABEL in (network.get("Labels") or {}):
+            continue
+        for pool in (network.get("IPAM") or {}).get("Config") or []:
+            block = ipaddress.ip_network(pool.get("Subnet") or "::/128")
+            if block.version == wanted.version and block.overlaps(wanted):
+                return str(network["Name"])
+    return None
 
 
 def _listens(port: int) -> bool:

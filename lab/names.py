@@ -29,6 +29,9 @@ TUNNEL_PORT = 4568
 HTTP_PORT = 80
 HTTPS_PORT = 443
 
+# What the role network makes unless told otherwise; the lab warns where that cannot work.
+DEFAULT_VPC = "10.20.0.0/16"
+
 # Kinds of the lab's own two containers; all other kinds come and go with what the API holds.
 CONTROL_KIND = "control"
 

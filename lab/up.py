@@ -48,6 +48,12 @@ class Up:
         """Do everything. Raises Refusal."""
         machine.refuse_the_unfit(self.client)
         machine.refuse_taken_ports(self.client)
+        in_the_way = machine.network_in_the_way(self.client)
+        if in_the_way:
+            self.progress.say(
+                f"Warning: the docker network {in_the_way} overlaps {names.DEFAULT_VPC}, the VPC of the lab's inventory: "
+                f"remove it (docker network rm {in_the_way}) or set network_cidr, or nothing in that VPC becomes ready"
+            )
         base = images.base()
         self._ensure(base)
         control, services, airflow = images.control(base), images.services(base), images.airflow_base(base)
