@@ -117,13 +117,14 @@ def refuse_taken_ports(client: docker.DockerClient) -> None:
 
 def network_in_the_way(client: docker.DockerClient) -> str | None:
     """A docker network, not the lab's, that overlaps the VPC which the lab's inventory makes."""
-    wanted = ipaddress.ip_network(names.DEFAULT_VPC)
+    wanted = ipaddress.IPv4Network(names.DEFAULT_VPC)
     for network in client.api.networks():
         if names.LABEL in (network.get("Labels") or {}):
             continue
         for pool in (network.get("IPAM") or {}).get("Config") or []:
-            block = ipaddress.ip_network(pool.get("Subnet") or "::/128")
-            if block.version == wanted.version and block.overlaps(wanted):
+            subnet = pool.get("Subnet") or ""
+            block = ipaddress.IPv4Network(subnet) if "." in subnet else None
+            if block is not None and block.overlaps(wanted):
                 return str(network["Name"])
     return None
 

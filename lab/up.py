@@ -51,8 +51,9 @@ class Up:
         in_the_way = machine.network_in_the_way(self.client)
         if in_the_way:
             self.progress.say(
-                f"Warning: the docker network {in_the_way} overlaps {names.DEFAULT_VPC}, the VPC of the lab's inventory: "
-                f"remove it (docker network rm {in_the_way}) or set network_cidr, or nothing in that VPC becomes ready"
+                f"Warning: the docker network {in_the_way} overlaps {names.DEFAULT_VPC}, the VPC of the lab's "
+                f"inventory, where nothing becomes ready then: remove it (docker network rm {in_the_way}) or set "
+                "network_cidr"
             )
         base = images.base()
         self._ensure(base)

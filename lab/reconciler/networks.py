@@ -102,11 +102,12 @@ def _create(name: str, vpc_id: str, cidr: str, epoch: str) -> None:
 
 def _overlapping(cidr: str) -> str:
     """The network in the way, as far as docker knows it."""
-    wanted = ipaddress.ip_network(cidr)
+    wanted = ipaddress.IPv4Network(cidr)
     for network in engine().networks():
         for pool in (network.get("IPAM") or {}).get("Config") or []:
-            block = ipaddress.ip_network(pool.get("Subnet") or "::/128")
-            if block.version == wanted.version and block.overlaps(wanted):
+            subnet = pool.get("Subnet") or ""
+            block = ipaddress.IPv4Network(subnet) if "." in subnet else None
+            if block is not None and block.overlaps(wanted):
                 return f"the docker network {network['Name']} ({block})"
     return "a network of this machine"
 
