@@ -172,9 +172,11 @@ class UnitContainer:
         if before == content and path.stat().st_mode & 0o7777 == mode:
             return
         self.actions.append(f"write {path}")
-        self.diffs.append(
-            {"before_header": str(path), "after_header": str(path), "before": before or "", "after": content}
-        )
+        # The label says in one line what unit and env file say in many.
+        if path != self.label_path:
+            self.diffs.append(
+                {"before_header": str(path), "after_header": str(path), "before": before or "", "after": content}
+            )
         if self.module.check_mode:
             return
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
