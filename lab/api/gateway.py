@@ -108,7 +108,8 @@ class Gateway:
             for check in CHECKS.get(key, ()):
                 check(request)
             answer = ANSWERS.get(key)
-            response = responses.result(request, answer(request)) if answer else self._ask_moto(request)
+            value = answer(request) if answer else NotImplemented
+            response = self._ask_moto(request) if value is NotImplemented else responses.result(request, value)
             if response.status < 400:
                 for complete in COMPLETIONS.get(key, ()):
                     complete(request)

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from lab.api.request import AwsRequest
 
-# Returns the operation's result in the shape of the service model; raises AwsError.
+# Returns the operation's result in the shape of the service model, or NotImplemented to leave this request to moto;
+# raises AwsError.
 Answer = Callable[[AwsRequest], object]
 # Raises AwsError where AWS would refuse and moto does not.
 Check = Callable[[AwsRequest], None]

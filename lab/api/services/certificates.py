@@ -61,14 +61,15 @@ def _describe(original: Any, certificate: Any) -> dict[str, Any]:
         name, value = validation_record(domain)
         option["ResourceRecord"] = {"Name": name, "Type": "CNAME", "Value": value}
     described["DomainValidationOptions"] = [options[domain] for domain in order if domain in options]
-    described["InUseBy"] = _users(certificate)
+    described["InUseBy"] = users(certificate)
     if certificate.status != "ISSUED":
         for field in ("IssuedAt", "NotAfter", "NotBefore"):
             described.pop(field, None)
     return shown
 
 
-def _users(certificate: Any) -> list[str]:
+def users(certificate: Any) -> list[str]:
+    """The ARNs of load balancers whose listeners carry the certificate."""
     region = certificate.arn.split(":")[3]
     return [
         balancer.arn

@@ -134,6 +134,7 @@ def refuse_what_cannot_start(request: AwsRequest) -> None:
     if described is None:
         raise AwsError("InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType.")
     image = ec2.amis.get(params.get("ImageId"))
+    _check_profile(params.get("IamInstanceProfile") or {})
     if image is None:
         return
     supported = described["ProcessorInfo"]["SupportedArchitectures"]
@@ -154,6 +155,25 @@ def refuse_what_cannot_start(request: AwsRequest) -> None:
         raise AwsError("Unsupported", message)
 
 
+def _check_profile(given: dict[str, str]) -> None:
+    known = backends.iam().instance_profiles.values()
+    for part, names in (("name", {profile.name for profile in known}), ("arn", {profile.arn for profile in known})):
+        value = given.get(part.capitalize())
+        if value and value not in names:
+            message = f"Value ({value}) for parameter iamInstanceProfile.{part} is invalid. "
+            raise AwsError("InvalidParameterValue", f"{message}Invalid IAM Instance Profile {part}")
+
+
+@answers("ec2", "RunInstances")
+def the_same_token_runs_the_same_instances(request: AwsRequest) -> object:
+    """A client token that was used returns what it made; moto would run more."""
+    token = request.params.get("ClientToken")
+    for reservation in backends.ec2(request.region).reservations.values():
+        if token and reservation.instances and reservation.instances[0].client_token == token:
+            return reservation
+    return NotImplemented
+
+
 @checks("ec2", "DescribeInstanceTypes")
 def refuse_to_describe_unknown_types(request: AwsRequest) -> None:
     """AWS lists all unknown types in one error; moto has another code for it."""
@@ -172,6 +192,8 @@ def give_every_instance_the_profile(request: AwsRequest) -> None:
     ec2 = backends.ec2(request.region)
     newest = list(ec2.reservations.values())[-1]
     for instance in newest.instances[1:]:
+        if instance.id in ec2.iam_instance_profile_associations:
+            continue
         ec2.associate_iam_instance_profile(
             instance_id=instance.id,
             iam_instance_profile_name=profile.get("Name"),

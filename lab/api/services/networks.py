@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ipaddress
 
-from lab.api import backends
 from lab.api.errors import AwsError
 from lab.api.registry import checks
 from lab.api.request import AwsRequest
@@ -34,26 +33,6 @@ def refuse_a_subnet_range_of_wrong_size(request: AwsRequest) -> None:
     network = _network(str(cidr))
     if not _LARGEST_PREFIX <= network.prefixlen <= _SMALLEST_PREFIX:
         raise AwsError("InvalidSubnet.Range", f"The CIDR '{cidr}' is invalid.")
-
-
-@checks("ec2", "DeleteSubnet")
-def refuse_to_delete_a_subnet_in_use(request: AwsRequest) -> None:
-    """A subnet with network interfaces can't be deleted."""
-    subnet_id = request.params.get("SubnetId")
-    interfaces = backends.ec2(request.region).enis.values()
-    if any(interface.subnet.id == subnet_id for interface in interfaces):
-        message = f"The subnet '{subnet_id}' has dependencies and cannot be deleted."
-        raise AwsError("DependencyViolation", message)
-
-
-@checks("ec2", "DeleteSecurityGroup")
-def refuse_to_delete_a_security_group_in_use(request: AwsRequest) -> None:
-    """A group that an interface carries or that another group's rule names can't be deleted."""
-    group_id = request.params.get("GroupId")
-    ec2 = backends.ec2(request.region)
-    used = any(group.id == group_id for interface in ec2.enis.values() for group in interface.group_set)
-    if used:
-        raise AwsError("DependencyViolation", f"resource {group_id} has a dependent object")
 
 
 def _network(cidr: str) -> ipaddress.IPv4Network:

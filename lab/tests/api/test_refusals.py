@@ -38,6 +38,31 @@ def test_instances_that_cannot_start(running: RunningLab, launch: Callable[..., 
     assert code(launch, PrivateIpAddress="10.99.0.9") == "InvalidParameterValue"
 
 
+def test_a_client_token_launches_once(launch: Callable[..., Any], network: Network) -> None:
+    first, again = (launch(ClientToken=network.vpc_id)[0]["InstanceId"] for _ in range(2))
+    assert first == again
+    assert launch(ClientToken="other")[0]["InstanceId"] != first
+    assert code(launch, IamInstanceProfile={"Name": "nobody"}) == "InvalidParameterValue"
+
+
+def test_groups_that_name_each_other_keep_each_other(running: RunningLab, network: Network) -> None:
+    ec2 = running.client("ec2")
+    other = ec2.create_security_group(GroupName="other", Description="x", VpcId=network.vpc_id)["GroupId"]
+    rule = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "UserIdGroupPairs": [{"GroupId": network.group_id}]}
+    ec2.authorize_security_group_ingress(GroupId=other, IpPermissions=[rule])
+    assert code(ec2.delete_security_group, GroupId=network.group_id) == "DependencyViolation"
+    assert code(ec2.delete_vpc, VpcId=network.vpc_id) == "DependencyViolation"
+    ec2.delete_security_group(GroupId=other)
+    ec2.delete_security_group(GroupId=network.group_id)
+    for subnet in network.subnet_ids:
+        ec2.delete_subnet(SubnetId=subnet)
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=network.vpc_id)
+    assert code(ec2.delete_vpc, VpcId=network.vpc_id) == "DependencyViolation"
+    ec2.detach_internet_gateway(InternetGatewayId=gateway, VpcId=network.vpc_id)
+    ec2.delete_vpc(VpcId=network.vpc_id)
+
+
 def test_addresses_are_unique_and_come_back(running: RunningLab, network: Network, launch: Callable[..., Any]) -> None:
     ec2 = running.client("ec2")
     addresses = [entry["PrivateIpAddress"] for entry in launch(MinCount=5, MaxCount=5)]
@@ -107,6 +132,8 @@ def test_databases_that_rds_would_not_make(running: RunningLab, network: Network
     assert code(rds.delete_db_instance, DBInstanceIdentifier=name) == "InvalidParameterCombination"
     protected = code(rds.delete_db_instance, DBInstanceIdentifier=name, SkipFinalSnapshot=True)
     assert protected == "InvalidParameterCombination"
+    group = code(rds.delete_db_subnet_group, DBSubnetGroupName=name)
+    assert group == "InvalidDBSubnetGroupStateFault"
 
 
 def test_parameter_groups_know_their_parameters(running: RunningLab, network: Network) -> None:
