@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import json
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager
@@ -266,9 +267,11 @@ class TunnelServer:
             )
         except Refused as refused:
             self._log(f"tunnel refused: {refused}")
-            body = json.dumps({"ErrorCode": refused.code, "Message": refused.message}).encode()
-            headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body))})
-            return Response(refused.status, refused.status.phrase, headers, body)
+            return _refusal(refused)
+        except Exception:  # the caller gets AWS's word for it, and `lab logs` the rest
+            self._log(traceback.format_exc())
+            broken = Refused("InternalFailure", "The lab's tunnel service failed.", HTTPStatus.INTERNAL_SERVER_ERROR)
+            return _refusal(broken)
         # Counted here and not when data flows: twenty-one that ask at the same moment are one too many.
         self._tunnels[connection] = tunnel
         # Whatever becomes of the connection, even if its handshake never ends.
@@ -325,6 +328,12 @@ class TunnelServer:
             )
         stack.callback(writer.transport.abort)
         return reader, writer
+
+
+def _refusal(refused: Refused) -> Response:
+    body = json.dumps({"ErrorCode": refused.code, "Message": refused.message}).encode()
+    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body))})
+    return Response(refused.status, refused.status.phrase, headers, body)
 
 
 async def _first_to_end(*coroutines: Coroutine[None, None, None]) -> None:

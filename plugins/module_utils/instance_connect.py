@@ -422,13 +422,26 @@ class SharedConnection:
         self._lock = config.parent / "jump.lock"
         self._log = config.parent / "jump.log"
         self._distrusted = config.parent / "jump.distrusted"
+        self._failure = config.parent / "jump.failure"
 
     def acquire(self, candidates: Callable[[], Sequence[Candidate]]) -> Path:
         """The control socket of a live connection, made through the first candidate that works."""
+        began = time.time()
         with self._lock.open("w") as lock:
             # Ansible starts many connections at once; the first makes the shared one, the others wait here for it.
             fcntl.flock(lock, fcntl.LOCK_EX)
-            return self._living() or self._make(candidates())
+            living = self._living()
+            if living:
+                return living
+            # What the first could not do, the others need not try, one after the other.
+            failure = self._failure_since(began)
+            if failure:
+                raise TunnelError(failure)
+            try:
+                return self._make(candidates())
+            except TunnelError as error:
+                self._failure.write_text(str(error))
+                raise
 
     def _living(self) -> Path | None:
         for socket in sorted(self.directory.glob("jump-*"), reverse=True):
@@ -460,6 +473,12 @@ class SharedConnection:
                 return socket
             failures.append(f"{candidate.name}: {self._last_words()}")
         raise TunnelError(f"No host of the environment can be used as jump host. {' | '.join(failures)}")
+
+    def _failure_since(self, moment: float) -> str | None:
+        with contextlib.suppress(FileNotFoundError):
+            if self._failure.stat().st_mtime >= moment:
+                return self._failure.read_text()
+        return None
 
     def _start(self, candidate: Candidate, socket: Path) -> bool:
         command = ["ssh", "-F", str(self.config), "-f", "-N", "-o", f"HostName={candidate.address}"]

@@ -326,6 +326,14 @@ def test_why_no_jump_host_works_is_one_sentence(environment: Environment) -> Non
     ), answer.stderr
 
 
+def test_connections_that_waited_for_one_that_failed_fail_with_it(environment: Environment) -> None:
+    environment.launch("test-scheduler-1", "127.0.0.2", up=False)
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: environment.ssh("test-scheduler-1", "true"), range(6)))
+    assert all("No host of the environment can be used as jump host" in answer.stderr for answer in answers)
+    assert environment.ec2.calls.count("DescribeInstances") < 4
+
+
 def test_an_environment_without_hosts_says_so(environment: Environment) -> None:
     answer = environment.ssh("test-worker-1", "echo here")
     assert "freehold: The environment 'test' has no running host to jump through.\n" in answer.stderr

@@ -158,6 +158,11 @@ def test_missing_permission_is_called_by_its_name(service: Service, host: EchoSe
     assert "ec2-instance-connect:OpenTunnel" in said
 
 
+def test_a_failure_of_the_lab_itself_is_called_one(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service.account, "endpoint", lambda _: 1 // 0)
+    assert "(InternalFailure: The lab's tunnel service failed.)" in refusal_of(command(service, 22))
+
+
 def test_a_wrong_secret_is_refused(service: Service, host: EchoServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     assert "signature we calculated does not match" in refusal_of(command(service, host.port))
