@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modules airflow_dag_run and airflow_health against an api-server whose answers are written here."""
+
+import io
+import json
+from collections.abc import Callable
+from email.message import Message
+from typing import Any
+from urllib.error import HTTPError, URLError
+
+import pytest
+from ansible_collections.freehold.airflow.plugins.module_utils._airflow import api
+from ansible_collections.freehold.airflow.plugins.modules import airflow_dag_run, airflow_health
+
+HEALTHY = {part: {"status": "healthy"} for part in ("metadatabase", "scheduler", "triggerer", "dag_processor")}
+
+
+class Ended(Exception):
+    """The module ended; ``result`` is what it said."""
+
+    def __init__(self, result: dict[str, Any]) -> None:
+        super().__init__(result.get("msg"))
+        self.result = result
+
+
+class Airflow:
+    """An api-server: the answers by method and path; a list is used up from its front, its last answer stays."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self.answers: dict[str, list[Any]] = {
+            "POST /auth/token": [{"access_token": "t0ken"}],
+            "GET /api/v2/dags/smoke": [{"is_paused": True}],
+            "PATCH /api/v2/dags/smoke": [{}],
+            "POST /api/v2/dags/smoke/dagRuns": [{"dag_run_id": "run+1"}],
+            "GET /api/v2/dags/smoke/dagRuns/run%2B1": [{"state": "queued"}, {"state": "running"}, {"state": "success"}],
+            "GET /api/v2/dags/smoke/dagRuns/run%2B1/taskInstances": [{"task_instances": [self.task("a", "success")]}],
+            "GET /api/v2/dags/smoke/dagRuns/run%2B1/taskInstances/a/logs/1": [
+                {"content": [{"event": "Answered on h"}]}
+            ],
+            "GET /api/v2/importErrors": [{"import_errors": []}],
+        }
+
+    @staticmethod
+    def task(name: str, state: str | None, queue: str = "h") -> dict[str, Any]:
+        return {"task_id": name, "state": state, "queue": queue, "hostname": "h.x", "try_number": 1, "map_index": -1}
+
+    def open(self, url: str, method: str, headers: dict[str, str], **_: Any) -> io.BytesIO:
+        path = url.removeprefix("https://airflow").split("?")[0]
+        key = f"{method} {path}"
+        self.asked.append(key)
+        self.headers.append(headers)
+        answers = self.answers.get(key, [404])
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, int):
+            raise HTTPError(url, answer, "", Message(), io.BytesIO(b'{"detail": "no"}'))
+        if isinstance(answer, Exception):
+            raise answer
+        return io.BytesIO(json.dumps(answer).encode())
+
+
+@pytest.fixture(name="airflow")
+def fixture_airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
+    airflow = Airflow()
+    monkeypatch.setattr(api.Client.__init__, "__kwdefaults__", {"ca_path": None, "opener": airflow.open})
+    monkeypatch.setattr(api.wait_for, "__kwdefaults__", Clock().keywords())
+    return airflow
+
+
+class Clock:
+    """Time that passes only in pauses."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def keywords(self) -> dict[str, Callable[..., Any]]:
+        return {"clock": lambda: self.now, "pause": self.pause}
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def run(module: Any, monkeypatch: pytest.MonkeyPatch, check_mode: bool = False, **changes: Any) -> dict[str, Any]:
+    """Run a module; return its result."""
+    params = {
+        "url": "https://airflow/",
+        "username": "admin",
+        "password": "pw",
+        "dag_id": "smoke",
+        "conf": {},
+        "queues": ["h"],
+        "parse_timeout": 5,
+        "timeout": 10,
+        "ca_path": None,
+        "parts": list(HEALTHY),
+        **changes,
+    }
+
+    class Module:
+        def __init__(self, **_: Any) -> None:
+            self.params = params
+            self.check_mode = check_mode
+
+        def exit_json(self, **result: Any) -> None:
+            raise Ended(result)
+
+        def fail_json(self, **result: Any) -> None:
+            raise Ended({"failed": True, **result})
+
+    monkeypatch.setattr(module, "AnsibleModule", Module)
+    with pytest.raises(Ended) as ended:
+        module.main()
+    return ended.value.result
+
+
+def test_a_run_is_followed_to_its_end_and_a_log_is_read(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(airflow_dag_run, monkeypatch)
+    assert result["changed"]
+    assert result["run_id"] == "run+1"
+    assert result["log"] == ["Answered on h"]
+    assert result["tasks"][0]["queue"] == "h"
+    assert "PATCH /api/v2/dags/smoke" in airflow.asked
+    assert airflow.headers[1]["Authorization"] == "Bearer t0ken"
+
+
+def test_a_dag_that_runs_already_is_not_unpaused(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    airflow.answers["GET /api/v2/dags/smoke"] = [{"is_paused": False}]
+    run(airflow_dag_run, monkeypatch)
+    assert "PATCH /api/v2/dags/smoke" not in airflow.asked
+
+
+def test_a_check_run_starts_nothing(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(airflow_dag_run, monkeypatch, check_mode=True)["changed"]
+    assert airflow.asked == ["POST /auth/token", "GET /api/v2/dags/smoke"]
+
+
+def test_a_dag_is_waited_for_until_it_is_parsed(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    airflow.answers["GET /api/v2/dags/smoke"] = [404, 404, {"is_paused": False}]
+    assert run(airflow_dag_run, monkeypatch)["changed"]
+
+
+def test_an_unknown_dag_is_reported_with_the_files_that_can_not_be_parsed(
+    airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    airflow.answers["GET /api/v2/dags/smoke"] = [404]
+    airflow.answers["GET /api/v2/importErrors"] = [
+        {"import_errors": [{"filename": "smoke.py", "stack_trace": "Traceback\n  ...\nModuleNotFoundError: pandas\n"}]}
+    ]
+    result = run(airflow_dag_run, monkeypatch)
+    assert result["failed"]
+    assert "does not know the DAG smoke after 5 s" in result["msg"]
+    assert "smoke.py can't be parsed: ModuleNotFoundError: pandas" in result["msg"]
+
+
+def test_a_wrong_password_is_one_sentence_without_the_password(
+    airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    airflow.answers["POST /auth/token"] = [401]
+    result = run(airflow_dag_run, monkeypatch)
+    assert result["msg"] == "Can't log in to Airflow: the password of the user admin is refused"
+
+
+def test_a_failed_task_is_reported_with_the_end_of_its_log(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = "GET /api/v2/dags/smoke/dagRuns/run%2B1"
+    airflow.answers[base] = [{"state": "failed"}]
+    airflow.answers[f"{base}/taskInstances"] = [
+        {"task_instances": [Airflow.task("a", "failed"), Airflow.task("b", "upstream_failed")]}
+    ]
+    airflow.answers[f"{base}/taskInstances/a/logs/1"] = [{"content": [{"event": "ValueError: no"}]}]
+    result = run(airflow_dag_run, monkeypatch)
+    assert "The run run+1 of smoke failed." in result["msg"]
+    assert "task a is failed (queue h, host h.x)" in result["msg"]
+    assert "| ValueError: no" in result["msg"]
+    assert "task b is upstream_failed" in result["msg"]
+
+
+def test_a_task_that_nobody_takes_names_its_queue(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = "GET /api/v2/dags/smoke/dagRuns/run%2B1"
+    airflow.answers[base] = [{"state": "running"}]
+    airflow.answers[f"{base}/taskInstances"] = [{"task_instances": [Airflow.task("a", "queued")]}]
+    result = run(airflow_dag_run, monkeypatch)
+    assert "is still running after 10 s" in result["msg"]
+    assert "no worker has taken it from the queue h" in result["msg"]
+
+
+def test_a_queue_without_a_task_fails_although_the_run_succeeded(
+    airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert airflow.asked == []
+    result = run(airflow_dag_run, monkeypatch, queues=["h", "other"])
+    assert result["failed"]
+    assert "had no task in the queue other" in result["msg"]
+
+
+def test_a_log_that_can_not_be_shown_fails_although_the_run_succeeded(
+    airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    airflow.answers["GET /api/v2/dags/smoke/dagRuns/run%2B1/taskInstances/a/logs/1"] = [500]
+    result = run(airflow_dag_run, monkeypatch)
+    assert "Airflow can't show the log" in result["msg"]
+
+
+def test_an_api_server_that_is_being_replaced_is_asked_again(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = "GET /api/v2/dags/smoke/dagRuns/run%2B1"
+    airflow.answers[path] = [502, URLError("refused"), {"state": "success"}]
+    assert run(airflow_dag_run, monkeypatch)["changed"]
+
+
+def test_health_is_read_from_the_answer_and_not_from_its_status(
+    airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick = {**HEALTHY, "scheduler": {"status": "unhealthy", "latest_scheduler_heartbeat": "04:00"}}
+    airflow.answers["GET /api/v2/monitor/health"] = [sick, HEALTHY]
+    result = run(airflow_health, monkeypatch)
+    assert not result["changed"]
+    assert airflow.asked == ["GET /api/v2/monitor/health"] * 2
+
+
+def test_a_part_that_stays_unhealthy_is_named_with_its_last_heartbeat(
+    airflow: Airflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick = {**HEALTHY, "scheduler": {"status": "unhealthy", "latest_scheduler_heartbeat": "04:00"}}
+    del sick["triggerer"]
+    airflow.answers["GET /api/v2/monitor/health"] = [sick]
+    result = run(airflow_health, monkeypatch)
+    assert result["failed"]
+    assert "scheduler is unhealthy (last heartbeat 04:00); triggerer is not reported" in result["msg"]
+
+
+def test_an_address_that_does_not_answer_is_named(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    airflow.answers["GET /api/v2/monitor/health"] = [URLError("Name or service not known")]
+    result = run(airflow_health, monkeypatch)
+    assert "https://airflow/api/v2/monitor/health got no answer: Name or service not known" in result["msg"]
