@@ -17,7 +17,7 @@ from lab.api import response as responses
 from lab.api.admin import Admin
 from lab.api.errors import AwsError
 from lab.api.iam.gate import authorize
-from lab.api.registry import ANSWERS, CHECKS, COMPLETIONS, UNLOCKED
+from lab.api.operations import ANSWERS, CHECKS, COMPLETIONS, UNLOCKED
 from lab.api.request import AwsRequest, Environ, read_request
 from lab.api.request_log import RequestLog
 from lab.api.response import Response

@@ -14,8 +14,8 @@ from moto.ec2.models.subnets import Subnet
 
 from lab.api import backends
 from lab.api.errors import AwsError
+from lab.api.operations import checks
 from lab.api.patching import wraps
-from lab.api.registry import checks
 from lab.api.request import AwsRequest
 
 # A subnet's first four addresses belong to AWS, and its last one.

@@ -7,7 +7,7 @@ from typing import Any
 
 from lab.api import backends
 from lab.api.errors import AwsError
-from lab.api.registry import answers
+from lab.api.operations import answers
 from lab.api.request import AwsRequest
 from lab.api.settings import ACCOUNT
 

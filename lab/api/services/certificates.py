@@ -9,8 +9,8 @@ from typing import Any
 from moto.acm.models import CertBundle
 
 from lab.api import backends
+from lab.api.operations import completes
 from lab.api.patching import wraps
-from lab.api.registry import completes
 from lab.api.request import AwsRequest
 from lab.api.settings import ACCOUNT
 from lab.api.state import current

@@ -11,7 +11,7 @@ from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, EC2_RESOURCE_TO_PREFIX
 
 from lab.api import backends
 from lab.api.errors import AwsError
-from lab.api.registry import answers
+from lab.api.operations import answers
 from lab.api.request import AwsRequest
 from lab.api.services.addresses import create_service_interface, delete_service_interface
 from lab.api.settings import ACCOUNT

@@ -10,7 +10,7 @@ from typing import Any
 
 from lab.api import backends
 from lab.api.errors import AwsError
-from lab.api.registry import answers, checks
+from lab.api.operations import answers, checks
 from lab.api.request import AwsRequest
 from lab.api.services.database_parameters import PARAMETERS, Parameter
 

@@ -11,8 +11,8 @@ from moto.rds.models import DBInstance, RDSBackend
 
 from lab.api import backends
 from lab.api.errors import AwsError
+from lab.api.operations import checks
 from lab.api.patching import wraps
-from lab.api.registry import checks
 from lab.api.request import AwsRequest
 from lab.api.services.addresses import create_service_interface, delete_service_interface
 from lab.api.services.database_parameters import PARAMETERS

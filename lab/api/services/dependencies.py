@@ -8,7 +8,7 @@ from typing import Any
 
 from lab.api import backends
 from lab.api.errors import AwsError
-from lab.api.registry import checks
+from lab.api.operations import checks
 from lab.api.request import AwsRequest
 from lab.api.services.certificates import users
 

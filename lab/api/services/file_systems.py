@@ -9,8 +9,8 @@ from moto.efs.models import EFSBackend, FileSystem, MountTarget
 
 from lab.api import backends
 from lab.api.errors import AwsError
+from lab.api.operations import answers
 from lab.api.patching import wraps
-from lab.api.registry import answers
 from lab.api.request import AwsRequest
 from lab.api.state import current
 

@@ -13,8 +13,8 @@ from moto.ec2.models.instances import Instance
 
 from lab.api import backends
 from lab.api.errors import AwsError
+from lab.api.operations import answers, checks, completes
 from lab.api.patching import wraps
-from lab.api.registry import answers, checks, completes
 from lab.api.request import AwsRequest
 from lab.api.state import current
 

@@ -11,8 +11,8 @@ from moto.elbv2.models import ELBv2Backend, FakeHealthStatus, FakeLoadBalancer, 
 
 from lab.api import backends
 from lab.api.errors import AwsError
+from lab.api.operations import checks, completes
 from lab.api.patching import wraps
-from lab.api.registry import checks, completes
 from lab.api.request import AwsRequest
 from lab.api.services.addresses import create_service_interface, delete_service_interface
 from lab.api.state import current

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ipaddress
 
 from lab.api.errors import AwsError
-from lab.api.registry import checks
+from lab.api.operations import checks
 from lab.api.request import AwsRequest
 
 _LARGEST_PREFIX = 16

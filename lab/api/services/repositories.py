@@ -4,28 +4,18 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import requests
-
 from lab.api import backends
 from lab.api.errors import AwsError
-from lab.api.registry import answers
+from lab.api.image_store import Image, ImageStore
+from lab.api.operations import answers, checks
 from lab.api.request import AwsRequest
 from lab.api.settings import ACCOUNT
 from lab.api.state import current
 
-_SECONDS = 5
 _TOKEN_LIFE = timedelta(hours=12)
-_MANIFEST_TYPES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
 
 
 @answers("ecr", "GetAuthorizationToken")
@@ -44,7 +34,7 @@ def authorization_token(request: AwsRequest) -> object:
 def describe_images(request: AwsRequest) -> object:
     """The images of one repository, from the registry itself."""
     repository = _repository(request)
-    images = _images(repository.name)
+    images = _images(request)
     asked = request.params.get("imageIds") or []
     if asked:
         images = [_find(images, wanted, repository.name) for wanted in asked]
@@ -52,11 +42,11 @@ def describe_images(request: AwsRequest) -> object:
         {
             "registryId": ACCOUNT,
             "repositoryName": repository.name,
-            "imageDigest": image["digest"],
-            "imageTags": image["tags"],
-            "imageSizeInBytes": image["size"],
-            "imagePushedAt": image["pushed"],
-            "imageManifestMediaType": image["type"],
+            "imageDigest": image.digest,
+            "imageTags": image.tags,
+            "imageSizeInBytes": image.size,
+            "imagePushedAt": image.pushed_at,
+            "imageManifestMediaType": image.media_type,
         }
         for image in images
     ]
@@ -66,10 +56,7 @@ def describe_images(request: AwsRequest) -> object:
 @answers("ecr", "ListImages", unlocked=True)
 def list_images(request: AwsRequest) -> object:
     """Tags and digests of one repository."""
-    repository = _repository(request)
-    entries = [
-        {"imageDigest": image["digest"], "imageTag": tag} for image in _images(repository.name) for tag in image["tags"]
-    ]
+    entries = [{"imageDigest": image.digest, "imageTag": tag} for image in _images(request) for tag in image.tags]
     return {"imageIds": entries}
 
 
@@ -77,27 +64,45 @@ def list_images(request: AwsRequest) -> object:
 def batch_get_image(request: AwsRequest) -> object:
     """Manifests by tag or digest; what is missing is listed as a failure."""
     repository = _repository(request)
-    images = _images(repository.name)
-    found: list[dict[str, Any]] = []
-    failures: list[dict[str, Any]] = []
-    for wanted in request.params.get("imageIds") or []:
-        try:
-            image = _find(images, wanted, repository.name)
-        except AwsError:
-            failures.append(
-                {"imageId": wanted, "failureCode": "ImageNotFound", "failureReason": "Requested image not found"}
-            )
-            continue
-        found.append(
+    found, failures = _sort(request)
+    return {
+        "images": [
             {
                 "registryId": ACCOUNT,
                 "repositoryName": repository.name,
-                "imageId": {**wanted, "imageDigest": image["digest"]},
-                "imageManifest": image["manifest"],
-                "imageManifestMediaType": image["type"],
+                "imageId": {**wanted, "imageDigest": image.digest},
+                "imageManifest": image.manifest,
+                "imageManifestMediaType": image.media_type,
             }
+            for wanted, image in found
+        ],
+        "failures": failures,
+    }
+
+
+@answers("ecr", "BatchDeleteImage", unlocked=True)
+def batch_delete_image(request: AwsRequest) -> object:
+    """Delete images by tag or digest. A tag alone takes its image with it, since the registry knows no other way."""
+    store = ImageStore(current(), _repository(request).name)
+    found, failures = _sort(request)
+    deleted = [{**wanted, "imageDigest": image.digest} for wanted, image in found if store.delete(image.digest)]
+    return {"imageIds": deleted, "failures": failures}
+
+
+@checks("ecr", "DeleteRepository")
+def delete_the_images_too(request: AwsRequest) -> None:
+    """A repository with images is deleted by force only, and then with them."""
+    repository = _repository(request)
+    images = _images(request)
+    if images and not request.params.get("force"):
+        message = (
+            f"The repository with name '{repository.name}' in registry with id '{ACCOUNT}' "
+            "cannot be deleted because it still contains images"
         )
-    return {"images": found, "failures": failures}
+        raise AwsError("RepositoryNotEmptyException", message)
+    store = ImageStore(current(), repository.name)
+    for image in images:
+        store.delete(image.digest)
 
 
 def _repository(request: AwsRequest) -> Any:
@@ -109,10 +114,28 @@ def _repository(request: AwsRequest) -> Any:
     return repository
 
 
-def _find(images: list[dict[str, Any]], wanted: dict[str, Any], repository: str) -> dict[str, Any]:
+def _images(request: AwsRequest) -> list[Image]:
+    return ImageStore(current(), _repository(request).name).images()
+
+
+def _sort(request: AwsRequest) -> tuple[list[tuple[dict[str, Any], Image]], list[dict[str, Any]]]:
+    """The images that were asked for, and a failure for each that is not there."""
+    images = _images(request)
+    found: list[tuple[dict[str, Any], Image]] = []
+    failures: list[dict[str, Any]] = []
+    for wanted in request.params.get("imageIds") or []:
+        try:
+            found.append((wanted, _find(images, wanted, request.params["repositoryName"])))
+        except AwsError:
+            reason = "Requested image not found"
+            failures.append({"imageId": wanted, "failureCode": "ImageNotFound", "failureReason": reason})
+    return found, failures
+
+
+def _find(images: list[Image], wanted: dict[str, Any], repository: str) -> Image:
     tag, digest = wanted.get("imageTag"), wanted.get("imageDigest")
     for image in images:
-        if (tag is None or tag in image["tags"]) and (digest is None or digest == image["digest"]):
+        if (tag is None or tag in image.tags) and (digest is None or digest == image.digest):
             return image
     name = f"{{imageDigest:'{digest or 'null'}', imageTag:'{tag or 'null'}'}}"
     message = (
@@ -120,51 +143,3 @@ def _find(images: list[dict[str, Any]], wanted: dict[str, Any], repository: str)
         f"'{repository}' in the registry with id '{ACCOUNT}'"
     )
     raise AwsError("ImageNotFoundException", message)
-
-
-def _images(repository: str) -> list[dict[str, Any]]:
-    """All tagged images of a repository, one entry a digest. An unreachable registry holds none."""
-    lab = current()
-    session = requests.Session()
-    session.trust_env = False
-    session.auth = ("AWS", lab.registry_password)
-    base = f"{lab.settings.registry_url}/v2/{repository}"
-    try:
-        listing = session.get(f"{base}/tags/list", timeout=_SECONDS)
-        tags = (listing.json().get("tags") or []) if listing.ok else []
-        images: dict[str, dict[str, Any]] = {}
-        for tag in sorted(tags):
-            image = _manifest(session, base, tag)
-            if image is not None:
-                images.setdefault(image["digest"], image)["tags"].append(tag)
-    except requests.RequestException as failure:
-        lab.log(f"registry: {failure}")
-        return []
-    return list(images.values())
-
-
-def _manifest(session: requests.Session, base: str, reference: str) -> dict[str, Any] | None:
-    answer = session.get(
-        f"{base}/manifests/{reference}", timeout=_SECONDS, headers={"Accept": ", ".join(_MANIFEST_TYPES)}
-    )
-    if not answer.ok:
-        return None
-    manifest = json.loads(answer.text)
-    size = sum(int(layer.get("size", 0)) for layer in manifest.get("layers") or [])
-    digest = answer.headers.get("Docker-Content-Digest") or "sha256:" + hashlib.sha256(answer.content).hexdigest()
-    return {
-        "digest": digest,
-        "tags": [],
-        "size": size + int((manifest.get("config") or {}).get("size", 0)),
-        "type": answer.headers.get("Content-Type", ""),
-        "manifest": answer.text,
-        "pushed": _first_seen(digest),
-    }
-
-
-_FIRST_SEEN: dict[str, datetime] = {}
-
-
-def _first_seen(digest: str) -> datetime:
-    # The registry keeps no time of its pushes.
-    return _FIRST_SEEN.setdefault(digest, datetime.now(UTC))
