@@ -27,10 +27,7 @@ _MODEL_BY_SIGNING_NAME = {
     "states": "stepfunctions",
 }
 _ELB_VERSION = "2012-06-01"
-_HOST = re.compile(
-    r"^(?:(?P<account>\d+)\.)?(?:(?P<bucket>.+)\.)?(?P<service>[a-z0-9-]+?)"
-    r"(?:\.(?P<region>[a-z]{2}(?:-[a-z]+)+-\d))?\.amazonaws\.com$"
-)
+_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
 # Operations whose names do not begin with an English verb of reading, but which change nothing.
 _READ_OPERATIONS = {"AssumeRole", "AssumeRoleWithWebIdentity", "AssumeRoleWithSAML", "DecodeAuthorizationMessage"}
 _READ_VERBS = re.compile(
@@ -124,11 +121,14 @@ def _credential_scope(environ: Environ, query: Mapping[str, list[str]]) -> tuple
 
 
 def _from_host(environ: Environ, default_region: str) -> tuple[str, str]:
+    """Region and service of `[bucket.]service[.region].amazonaws.com`."""
     host = str(environ.get("HTTP_HOST", "")).partition(":")[0].lower()
-    match = _HOST.match(host)
-    if match is None:
+    labels = host.removesuffix(".amazonaws.com").split(".")
+    if not host.endswith(".amazonaws.com"):
         return default_region, "s3"
-    return match.group("region") or default_region, match.group("service")
+    if len(labels) > 1 and _REGION.fullmatch(labels[-1]):
+        return labels[-1], labels[-2]
+    return default_region, labels[-1]
 
 
 def _model_name(signing_name: str, body: bytes, query: Mapping[str, list[str]]) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from lab.api.request import is_write
+from lab.api.request import is_write, read_request
 from lab.tests.api.conftest import Network, RunningLab
 
 
@@ -37,6 +38,21 @@ def last_log_lines(running: RunningLab, count: int) -> list[dict[str, Any]]:
 )
 def test_writes_are_known_by_their_names(operation: str, writes: bool) -> None:
     assert is_write(operation) is writes
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("sts.eu-west-1.amazonaws.com", ("eu-west-1", "sts")),
+        ("iam.amazonaws.com", ("eu-west-2", "iam")),
+        ("my.bucket.s3.eu-central-1.amazonaws.com:443", ("eu-central-1", "s3")),
+        ("my-bucket.s3.amazonaws.com", ("eu-west-2", "s3")),
+        ("127.0.0.1:4566", ("eu-west-2", "s3")),
+    ],
+)
+def test_an_unsigned_request_is_known_by_its_host(host: str, expected: tuple[str, str]) -> None:
+    request = read_request({"HTTP_HOST": host, "REQUEST_METHOD": "GET", "wsgi.input": io.BytesIO()}, "eu-west-2")
+    assert (request.region, request.signing_name) == expected
 
 
 def test_every_request_is_logged_with_what_it_was(running: RunningLab, network: Network) -> None:
