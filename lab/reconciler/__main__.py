@@ -13,6 +13,7 @@ from lab.reconciler.api import ApiClient
 from lab.reconciler.caches import Caches
 from lab.reconciler.databases import Databases
 from lab.reconciler.file_systems import FileSystems
+from lab.reconciler.firewall import Firewall
 from lab.reconciler.instances import Instances
 from lab.reconciler.load_balancers import LoadBalancers
 from lab.reconciler.log import log
@@ -35,6 +36,7 @@ def main() -> int:
         Caches(),
         FileSystems(settings.file_systems, addresses),
         LoadBalancers(settings.load_balancers, addresses),
+        Firewall(),
     ]
     log("reconciler started")
     Loop(settings, ca.load(settings.state), ApiClient(settings.api_url, settings.state), kinds).run()
