@@ -22,11 +22,11 @@ def fleet_hosts(
     """Return one entry for every wanted host.
 
     Host number n of an entry lives in the n-th zone, counted round, so that no host moves when a count changes.
-    I(subnets) are I(id) and I(zone), one for each zone, in order; without them (nothing is made yet) the hosts have none.
+    I(subnets) are I(id) and I(zone), one for each zone, in order; without them (nothing is made yet) hosts have none.
     I(duty_groups) names the security groups of every duty, with C(all) for those of every host; I(group_ids) says their
     ids. I(profiles) are the instance profiles by entry.
     """
-    zones = list(subnets)
+    zones, ids = list(subnets), group_ids or {}
     hosts = []
     for entry in fleet:
         names = [name for duty in ("all", *entry["duties"]) for name in (duty_groups or {}).get(duty, [])]
@@ -41,16 +41,19 @@ def fleet_hosts(
                     "volume_gib": int(entry["volume_gib"]),
                     "subnet_id": home["id"],
                     "zone": home["zone"],
-                    "security_group_ids": sorted({group_ids[name] for name in names if group_ids and name in group_ids}),
+                    "security_group_ids": sorted({ids[name] for name in names if name in ids}),
                     "profile": (profiles or {}).get(entry["name"], ""),
                 }
             )
     return hosts
 
 
-def _differences(host: Mapping[str, Any], instance: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _differences(
+    host: Mapping[str, Any], instance: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Return what of a living instance can be set right without stopping it."""
     options = instance.get("metadata_options") or {}
+    profile = (instance.get("iam_instance_profile") or {}).get("arn", "")
     tags = {**wanted["tags"], "freehold:duties": host["duties"]}
     pairs = [
         (
@@ -58,7 +61,7 @@ def _differences(host: Mapping[str, Any], instance: Mapping[str, Any], wanted: M
             sorted(group["group_id"] for group in instance.get("security_groups") or []),
             host["security_group_ids"],
         ),
-        ("instance profile", (instance.get("iam_instance_profile") or {}).get("arn", "").split("/")[-1], host["profile"]),
+        ("instance profile", profile.split("/")[-1], host["profile"]),
         ("IMDS tokens", options.get("http_tokens"), "required"),
         ("IMDS hop limit", options.get("http_put_response_hop_limit"), wanted["hop_limit"]),
         (

@@ -48,8 +48,8 @@ def subnet_plan(cidr: str, zones: Iterable[str]) -> list[dict[str, str]]:
         )
     if len(zone_names) > MOST_ZONES:
         raise AnsibleFilterError(
-            f"{len(zone_names)} zones are wanted, but a network is cut for at most {MOST_ZONES}. Change network_zones or"
-            " network_zone_count."
+            f"{len(zone_names)} zones are wanted, but a network is cut for at most {MOST_ZONES}. Change"
+            " network_zones or network_zone_count."
         )
     blocks = list(network.subnets(prefixlen_diff=BLOCK_BITS))
     return [
@@ -143,9 +143,8 @@ def route_changes(plan: Iterable[Mapping[str, Any]], network: Mapping[str, Any],
 
 def tables_without_endpoint(network: Mapping[str, Any], service: str) -> list[str]:
     """Return the ids of our route tables from which no gateway endpoint leads to the service."""
-    served = {
-        table for endpoint in network["endpoints"] if endpoint["service"] == service for table in endpoint["route_table_ids"]
-    }
+    endpoints = [endpoint for endpoint in network["endpoints"] if endpoint["service"] == service]
+    served = {table for endpoint in endpoints for table in endpoint["route_table_ids"]}
     ours = (table for table in network["route_tables"] if "freehold:environment" in table["tags"])
     return sorted(table["id"] for table in ours if table["id"] not in served)
 

@@ -92,12 +92,11 @@ certificate:
 """
 
 import hashlib
-from typing import Any, NoReturn
+from contextlib import suppress
+from typing import Any
 
-try:
+with suppress(ImportError):  # AnsibleAWSModule says that botocore is missing
     from botocore.exceptions import BotoCoreError, ClientError, WaiterError
-except ImportError:
-    pass  # caught by AnsibleAWSModule
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
@@ -216,7 +215,7 @@ def wait_for(client: Any, waiter: str, arn: str, timeout: int | None = None) -> 
     CertificateWaiters().get_waiter(client, waiter).wait(CertificateArn=arn, **config)
 
 
-def main() -> NoReturn:
+def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "domain_name": {"type": "str", "required": True},
@@ -254,7 +253,11 @@ def main() -> NoReturn:
         module.fail_json_aws(error, msg=f"The certificate for {name} can't be requested")
     module.exit_json(
         changed=missing,
-        certificate={"arn": arn, "status": certificate["Status"], "validation_records": validation_records(certificate)},
+        certificate={
+            "arn": arn,
+            "status": certificate["Status"],
+            "validation_records": validation_records(certificate),
+        },
     )
 
 

@@ -54,12 +54,11 @@ host_keys:
 
 import re
 import time
-from typing import Any, NoReturn
+from contextlib import suppress
+from typing import Any
 
-try:
+with suppress(ImportError):  # AnsibleAWSModule says that botocore is missing
     from botocore.exceptions import BotoCoreError, ClientError, WaiterError
-except ImportError:
-    pass  # caught by AnsibleAWSModule
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
@@ -122,11 +121,13 @@ def is_nitro(client: Any, instance_ids: list[str]) -> dict[str, bool]:
     kinds = client.get_paginator("describe_instance_types").paginate(
         Filters=[{"Name": "instance-type", "Values": sorted(set(types.values()))}]
     )
-    nitro = {kind["InstanceType"] for page in kinds for kind in page["InstanceTypes"] if kind.get("Hypervisor") != "xen"}
+    nitro = {
+        kind["InstanceType"] for page in kinds for kind in page["InstanceTypes"] if kind.get("Hypervisor") != "xen"
+    }
     return {instance_id: kind in nitro for instance_id, kind in types.items()}
 
 
-def main() -> NoReturn:
+def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "instance_ids": {"type": "list", "elements": "str", "required": True},

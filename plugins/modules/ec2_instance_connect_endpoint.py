@@ -86,12 +86,11 @@ endpoint:
       type: str
 """
 
-from typing import Any, NoReturn
+from contextlib import suppress
+from typing import Any
 
-try:
+with suppress(ImportError):  # AnsibleAWSModule says that botocore is missing
     from botocore.exceptions import BotoCoreError, ClientError, WaiterError
-except ImportError:
-    pass  # caught by AnsibleAWSModule
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
@@ -199,13 +198,14 @@ def shown(endpoint: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def ensure_present(module: AnsibleAWSModule, client: Any) -> NoReturn:
+def ensure_present(module: AnsibleAWSModule, client: Any) -> None:
     """Make the endpoint unless the VPC has one."""
     endpoint = find_endpoint(client, module.params["vpc_id"])
     missing = endpoint is None
     if endpoint is None:
         if module.check_mode:
             module.exit_json(changed=True, endpoint={})
+            return
         endpoint = create_endpoint(module, client)
     elif is_ours(module, endpoint):
         warn_of_differences(module, endpoint)
@@ -215,11 +215,12 @@ def ensure_present(module: AnsibleAWSModule, client: Any) -> NoReturn:
     module.exit_json(changed=missing, endpoint=shown(endpoint))
 
 
-def ensure_absent(module: AnsibleAWSModule, client: Any) -> NoReturn:
+def ensure_absent(module: AnsibleAWSModule, client: Any) -> None:
     """Delete the endpoint when it is ours."""
     endpoint = find_endpoint(client, module.params["vpc_id"])
     if endpoint is None or not is_ours(module, endpoint):
         module.exit_json(changed=False, endpoint=shown(endpoint))
+        return
     if not module.check_mode:
         client.delete_instance_connect_endpoint(
             aws_retry=True, InstanceConnectEndpointId=endpoint["InstanceConnectEndpointId"]
@@ -229,7 +230,7 @@ def ensure_absent(module: AnsibleAWSModule, client: Any) -> NoReturn:
     module.exit_json(changed=True, endpoint={})
 
 
-def main() -> NoReturn:
+def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
@@ -248,7 +249,8 @@ def main() -> NoReturn:
     try:
         if module.params["state"] == "present":
             ensure_present(module, client)
-        ensure_absent(module, client)
+        else:
+            ensure_absent(module, client)
     except WaiterError as error:
         module.fail_json_aws(error, msg="The EC2 Instance Connect Endpoint does not get ready")
     except (BotoCoreError, ClientError) as error:

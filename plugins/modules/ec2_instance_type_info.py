@@ -62,12 +62,11 @@ unknown:
   elements: str
 """
 
-from typing import Any, NoReturn
+from contextlib import suppress
+from typing import Any
 
-try:
+with suppress(ImportError):  # AnsibleAWSModule says that botocore is missing
     from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:
-    pass  # caught by AnsibleAWSModule
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
@@ -93,7 +92,7 @@ def zones_by_type(client: Any, names: list[str]) -> dict[str, list[str]]:
     return zones
 
 
-def main() -> NoReturn:
+def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={"instance_types": {"type": "list", "elements": "str", "required": True}},
         supports_check_mode=True,

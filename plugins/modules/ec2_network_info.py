@@ -9,8 +9,8 @@ module: ec2_network_info
 short_description: Read the network of one environment at once
 version_added: 0.1.0
 description:
-  - Reads the availability zones and VPCs of the region, and everything inside the VPC that carries the given tags, in one
-    process. With the C(_info) modules of C(amazon.aws) that is eight of them.
+  - Reads the availability zones and VPCs of the region, and everything inside the VPC that carries the given tags, in
+    one process. With the C(_info) modules of C(amazon.aws) that is eight of them.
 options:
   tags:
     description: Tags of the VPC that is meant.
@@ -78,12 +78,11 @@ network:
       type: list
 """
 
-from typing import Any, NoReturn
+from contextlib import suppress
+from typing import Any
 
-try:
+with suppress(ImportError):  # AnsibleAWSModule says that botocore is missing
     from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:
-    pass  # caught by AnsibleAWSModule
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import boto3_tag_list_to_ansible_dict
@@ -199,7 +198,7 @@ NOTHING: dict[str, Any] = {
 }
 
 
-def main() -> NoReturn:
+def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={"tags": {"type": "dict", "required": True}, "vpc_id": {"type": "str", "default": ""}},
         supports_check_mode=True,

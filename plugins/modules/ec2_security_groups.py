@@ -113,12 +113,11 @@ changes:
       type: list
 """
 
-from typing import Any, NoReturn
+from contextlib import suppress
+from typing import Any
 
-try:
+with suppress(ImportError):  # AnsibleAWSModule says that botocore is missing
     from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:
-    pass  # caught by AnsibleAWSModule
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
@@ -189,8 +188,8 @@ def refuse_strangers(module: AnsibleAWSModule, found: dict[str, dict[str, Any]])
         tags = boto3_tag_list_to_ansible_dict(group.get("Tags") or [])
         if any(tags.get(key) != value for key, value in module.params["tags"].items()):
             module.fail_json(
-                msg=f"The security group '{name}' ({group['GroupId']}) of {module.params['vpc_id']} is not tagged as one"
-                " of this environment, so it is left alone: rename or remove it, or choose another environment_name."
+                msg=f"The security group '{name}' ({group['GroupId']}) of {module.params['vpc_id']} is not tagged as"
+                " one of this environment, so it is left alone: rename it, or choose another environment_name."
             )
 
 
@@ -271,7 +270,7 @@ class SecurityGroups:
         }
 
 
-def main() -> NoReturn:
+def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "vpc_id": {"type": "str", "required": True},

@@ -108,12 +108,11 @@ changes:
 
 import json
 from collections.abc import Callable
-from typing import Any, NoReturn
+from contextlib import suppress
+from typing import Any
 
-try:
+with suppress(ImportError):  # AnsibleAWSModule says that botocore is missing
     from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:
-    pass  # caught by AnsibleAWSModule
 
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -254,9 +253,7 @@ class InstanceRole:
                 "boundary",
                 current,
                 wanted,
-                lambda: client.put_role_permissions_boundary(
-                    aws_retry=True, RoleName=name, PermissionsBoundary=wanted
-                ),
+                lambda: client.put_role_permissions_boundary(aws_retry=True, RoleName=name, PermissionsBoundary=wanted),
             )
         else:
             self.change(
@@ -321,9 +318,7 @@ class InstanceRole:
                 self.client.remove_role_from_instance_profile(
                     aws_retry=True, InstanceProfileName=self.name, RoleName=other
                 )
-            self.client.add_role_to_instance_profile(
-                aws_retry=True, InstanceProfileName=self.name, RoleName=self.name
-            )
+            self.client.add_role_to_instance_profile(aws_retry=True, InstanceProfileName=self.name, RoleName=self.name)
 
         self.change("instance profile", current, [self.name], write)
 
@@ -338,7 +333,7 @@ def as_diff(change: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def main() -> NoReturn:
+def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "roles": {"type": "dict", "required": True},

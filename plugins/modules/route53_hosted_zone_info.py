@@ -57,12 +57,11 @@ hosted_zones:
       elements: str
 """
 
-from typing import Any, NoReturn
+from contextlib import suppress
+from typing import Any
 
-try:
+with suppress(ImportError):  # AnsibleAWSModule says that botocore is missing
     from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:
-    pass  # caught by AnsibleAWSModule
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
@@ -91,7 +90,7 @@ def vpcs_of(client: Any, zone: dict[str, Any]) -> list[str]:
     return [vpc["VPCId"] for vpc in client.get_hosted_zone(aws_retry=True, Id=zone["Id"]).get("VPCs", [])]
 
 
-def main() -> NoReturn:
+def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={"zones": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
     )

@@ -88,12 +88,11 @@ changes:
       type: str
 """
 
-from typing import Any, NoReturn
+from contextlib import suppress
+from typing import Any
 
-try:
+with suppress(ImportError):  # AnsibleAWSModule says that botocore is missing
     from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:
-    pass  # caught by AnsibleAWSModule
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
@@ -119,7 +118,7 @@ def explain(batch: list[dict[str, Any]], current: list[dict[str, Any]]) -> list[
     ]
 
 
-def main() -> NoReturn:
+def main() -> None:
     record = {
         "name": {"type": "str", "required": True},
         "type": {"type": "str", "required": True},
