@@ -9,9 +9,10 @@ from typing import Any
 from lab.api import backends
 from lab.api.errors import AwsError
 from lab.api.iam import signature
+from lab.api.iam.permissions import action
 from lab.api.iam.policy import Document, Question, Verdict, judge, parse
 from lab.api.iam.principals import Principal, find
-from lab.api.iam.resources import action, request_tags, resource_tags, resources, s3_object, secret_policy
+from lab.api.iam.resources import request_tags, resource_tags, resources, s3_object, secret_policy
 from lab.api.request import AwsRequest
 from lab.api.settings import ACCOUNT
 from lab.api.state import Lab

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a request acts on, in the words of policies: action name, resource ARNs, and tags of what it names.
+"""What a request acts on, in the words of policies: resource ARNs, and the tags of what it names.
 
 Where a service's rule is not known here, the resource is "*", which only a statement for all resources allows: never
 more generous than AWS. The rules: https://docs.aws.amazon.com/service-authorization/latest/reference/.
@@ -17,47 +17,6 @@ from lab.api.settings import ACCOUNT
 
 Tags = dict[str, str]
 
-# S3's operations are often not named like the permission that they need.
-_S3_ACTIONS = {
-    "AbortMultipartUpload": "AbortMultipartUpload",
-    "CompleteMultipartUpload": "PutObject",
-    "CopyObject": "PutObject",
-    "CreateMultipartUpload": "PutObject",
-    "DeleteBucketCors": "PutBucketCORS",
-    "DeleteBucketEncryption": "PutEncryptionConfiguration",
-    "DeleteBucketLifecycle": "PutLifecycleConfiguration",
-    "DeleteBucketTagging": "PutBucketTagging",
-    "DeleteObjects": "DeleteObject",
-    "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
-    "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration",
-    "GetBucketCors": "GetBucketCORS",
-    "GetBucketEncryption": "GetEncryptionConfiguration",
-    "GetBucketInventoryConfiguration": "GetInventoryConfiguration",
-    "GetBucketLifecycle": "GetLifecycleConfiguration",
-    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
-    "GetBucketNotificationConfiguration": "GetBucketNotification",
-    "GetBucketReplication": "GetReplicationConfiguration",
-    "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
-    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
-    "HeadBucket": "ListBucket",
-    "HeadObject": "GetObject",
-    "ListBuckets": "ListAllMyBuckets",
-    "ListMultipartUploads": "ListBucketMultipartUploads",
-    "ListObjects": "ListBucket",
-    "ListObjectsV2": "ListBucket",
-    "ListObjectVersions": "ListBucketVersions",
-    "ListParts": "ListMultipartUploadParts",
-    "PutBucketCors": "PutBucketCORS",
-    "PutBucketEncryption": "PutEncryptionConfiguration",
-    "PutBucketLifecycle": "PutLifecycleConfiguration",
-    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
-    "PutBucketNotificationConfiguration": "PutBucketNotification",
-    "PutBucketReplication": "PutReplicationConfiguration",
-    "PutObjectLockConfiguration": "PutBucketObjectLockConfiguration",
-    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
-    "UploadPart": "PutObject",
-    "UploadPartCopy": "PutObject",
-}
 # EC2 ids by prefix, and the type in their ARN.
 _EC2_TYPES = {
     "i": "instance",
@@ -95,14 +54,6 @@ _EC2_CREATED = {
     "ImportKeyPair": ("key-pair",),
     "AllocateAddress": ("elastic-ip",),
 }
-
-
-def action(request: AwsRequest) -> str:
-    """The permission that the operation needs, such as s3:ListBucket."""
-    operation = str(request.operation)
-    if request.signing_name == "s3":
-        operation = _S3_ACTIONS.get(operation, operation)
-    return f"{request.signing_name}:{operation}"
 
 
 def resources(request: AwsRequest) -> list[str]:
