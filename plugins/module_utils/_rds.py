@@ -20,6 +20,7 @@ MISSING = (
     "DBInstanceNotFoundFault",
     "DBParameterGroupNotFound",
     "DBParameterGroupNotFoundFault",
+    "DBSubnetGroupNotFoundFault",
 )
 # By the way in which a class is unknown, RDS answers one or the other.
 UNKNOWN_CLASS = ("InvalidParameterCombination", "InvalidParameterValue")
@@ -40,6 +41,24 @@ def list_orderable_options(client: Any, engine: str, db_instance_class: str) -> 
 def find_parameter_group(client: Any, name: str) -> dict[str, Any] | None:
     groups = client.describe_db_parameter_groups(DBParameterGroupName=name)["DBParameterGroups"]
     return groups[0] if groups else None
+
+
+@aws_call("find the subnet group", missing=MISSING)
+def find_subnet_group(client: Any, name: str) -> dict[str, Any] | None:
+    groups = client.describe_db_subnet_groups(DBSubnetGroupName=name)["DBSubnetGroups"]
+    return groups[0] if groups else None
+
+
+@aws_call("create the subnet group")
+def create_subnet_group(client: Any, name: str, subnet_ids: list[str], tags: Mapping[str, str]) -> None:
+    client.create_db_subnet_group(
+        DBSubnetGroupName=name, DBSubnetGroupDescription=name, SubnetIds=subnet_ids, Tags=tag_list(tags)
+    )
+
+
+@aws_call("change the subnet group")
+def modify_subnet_group(client: Any, name: str, subnet_ids: list[str]) -> None:
+    client.modify_db_subnet_group(DBSubnetGroupName=name, SubnetIds=subnet_ids)
 
 
 @aws_call("create the parameter group")

@@ -47,7 +47,7 @@ def creation_request(params: Mapping[str, Any], tags: Mapping[str, str], passwor
         "Port": params["port"],
         "MasterUsername": params["master_username"],
         "MasterUserPassword": password,
-        "DBSubnetGroupName": params["subnet_group"],
+        "DBSubnetGroupName": params["name"],
         "StorageType": "gp3",
         "AllocatedStorage": params["storage_gib"],
         "StorageEncrypted": True,
@@ -78,7 +78,7 @@ def restore_request(params: Mapping[str, Any], tags: Mapping[str, str]) -> dict[
         "DBInstanceIdentifier": params["name"],
         "DBSnapshotIdentifier": params["restore_snapshot"],
         "Port": params["port"],
-        "DBSubnetGroupName": params["subnet_group"],
+        "DBSubnetGroupName": params["name"],
         "StorageType": "gp3",
         "Tags": tag_list(tags),
     }

@@ -56,10 +56,12 @@ options:
         instance is created.
     type: str
     required: true
-  subnet_group:
+  subnet_ids:
     description:
-      - Its subnet group. Only looked at when the instance is created.
-    type: str
+      - Its subnets, in two zones or more. They are kept in a subnet group with the name of the instance.
+      - Only check mode may leave them empty, when they do not exist yet.
+    type: list
+    elements: str
     required: true
   security_group_ids:
     description:
@@ -143,7 +145,7 @@ EXAMPLES = r"""
     db_name: airflow
     master_username: airflow
     password_secret: freehold/production/database_password
-    subnet_group: freehold-production
+    subnet_ids: [subnet-0a1b2c3d, subnet-4e5f6a7b]
     security_group_ids: [sg-0a1b2c3d]
     parameter_group: freehold-production-postgres17
     tags:
@@ -212,6 +214,25 @@ from ansible_collections.freehold.airflow.plugins.module_utils._rds_settings imp
 from ansible_collections.freehold.airflow.plugins.module_utils._secretsmanager.api import get_value
 
 
+def ensure_subnet_group(client: Any, params: dict[str, Any], tags: dict[str, str], write: bool) -> list[dict[str, Any]]:
+    """Create the subnet group or give it its subnets; return the differences."""
+    found = api.find_subnet_group(client, params["name"])
+    wanted = sorted(params["subnet_ids"])
+    if found is None:
+        if write:
+            api.create_subnet_group(client, params["name"], wanted, tags)
+        return [difference("subnet_group", None, params["name"])]
+    refuse_foreign(
+        f"The subnet group '{params['name']}'", api.get_tags(client, found["DBSubnetGroupArn"]), params["tags"]
+    )
+    current = sorted(subnet["SubnetIdentifier"] for subnet in found["Subnets"])
+    if current == wanted or not wanted:
+        return []
+    if write:
+        api.modify_subnet_group(client, params["name"], wanted)
+    return [difference("subnets", current, wanted)]
+
+
 def create(module: AnsibleAWSModule, client: Any, tags: dict[str, str]) -> None:
     """Create or restore the instance. The password goes from one AWS answer into the next request, and nowhere else."""
     params = module.params
@@ -274,14 +295,15 @@ def ensure_database(module: AnsibleAWSModule, client: Any) -> dict[str, Any]:
     params, write = module.params, not module.check_mode
     name = params["name"]
     found = api.find_instance(client, name)
-    differences = []
+    if found is not None:
+        refuse_foreign(f"The database '{name}'", tag_dict(found.get("TagList")), params["tags"])
+        refuse_unchangeable(found, params)
+    tags = {"Name": name, **(params["tags"] or {})}
+    differences = ensure_subnet_group(client, params, tags, write)
     if found is None:
         differences.append(difference("database", None, name))
         if write:
-            create(module, client, {"Name": name, **(params["tags"] or {})})
-    else:
-        refuse_foreign(f"The database '{name}'", tag_dict(found.get("TagList")), params["tags"])
-        refuse_unchangeable(found, params)
+            create(module, client, tags)
 
     if params["wait"] and write:
         wait(client, params)
@@ -305,7 +327,7 @@ def main() -> None:
             "port": {"type": "int", "default": 5432},
             "master_username": {"type": "str", "required": True},
             "password_secret": {"type": "str", "required": True, "no_log": False},
-            "subnet_group": {"type": "str", "required": True},
+            "subnet_ids": {"type": "list", "elements": "str", "required": True},
             "security_group_ids": {"type": "list", "elements": "str", "required": True},
             "parameter_group": {"type": "str", "required": True},
             "storage_gib": {"type": "int", "default": 20},
