@@ -13,7 +13,7 @@ from botocore.client import BaseClient
 from moto import mock_aws
 
 REGION = "eu-west-1"
-READS = ("Describe", "Get", "List")
+READS = ("Describe", "Get", "Head", "List")
 
 
 class Ended(Exception):
@@ -36,7 +36,7 @@ class Aws:
         return [operation for operation in self.operations if not operation.startswith(READS)]
 
     def client(self, service: str) -> Any:
-        return boto3.client(service, region_name=REGION)
+        return boto3.client(service, region_name=REGION)  # type: ignore[call-overload]
 
     def run(self, module: ModuleType, check: bool = False, **params: Any) -> dict[str, Any]:
         """Run the module and return its result; a failure has C(failed)."""

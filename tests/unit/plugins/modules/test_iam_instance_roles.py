@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module iam_instance_roles against moto."""
+
+import json
+from typing import Any
+
+from ansible_collections.freehold.airflow.plugins.modules import iam_instance_roles
+
+TAGS = {"freehold:environment": "lab"}
+NAME = "freehold-lab-worker"
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": ["arn:aws:s3:::bucket/logs/*"]}],
+}
+
+
+def run(aws: Any, check: bool = False, **params: Any) -> dict[str, Any]:
+    role = {"description": "Hosts", "policy": POLICY, **params.pop("role", {})}
+    result: dict[str, Any] = aws.run(
+        iam_instance_roles, check=check, roles={NAME: role}, policy_name="freehold", tags=TAGS, **params
+    )
+    return result
+
+
+def changed_parts(result: dict[str, Any]) -> list[str]:
+    return [change["name"].removeprefix(f"{NAME} ") for change in result["changes"]]
+
+
+def test_a_role_gets_its_policy_and_a_profile_of_its_name(aws: Any) -> None:
+    assert changed_parts(run(aws)) == ["role", "policy", "instance profile"]
+    iam = aws.client("iam")
+    assert iam.get_role_policy(RoleName=NAME, PolicyName="freehold")["PolicyDocument"] == POLICY
+    profile = iam.get_instance_profile(InstanceProfileName=NAME)["InstanceProfile"]
+    assert [role["RoleName"] for role in profile["Roles"]] == [NAME]
+
+
+def test_only_ec2_may_take_the_role_on(aws: Any) -> None:
+    run(aws)
+    trust = aws.client("iam").get_role(RoleName=NAME)["Role"]["AssumeRolePolicyDocument"]
+    assert [statement["Principal"] for statement in trust["Statement"]] == [{"Service": "ec2.amazonaws.com"}]
+
+
+def test_a_second_run_writes_nothing(aws: Any) -> None:
+    run(aws)
+    assert not run(aws)["changed"]
+    assert aws.writes == []
+
+
+def test_check_mode_shows_the_policy_of_a_role_that_does_not_exist_yet(aws: Any) -> None:
+    result = run(aws, check=True)
+    assert changed_parts(result) == ["role", "policy", "instance profile"]
+    assert result["changes"][1]["desired"] == POLICY
+    assert aws.writes == []
+
+
+def test_what_was_added_by_hand_is_taken_away(aws: Any) -> None:
+    run(aws)
+    iam = aws.client("iam")
+    wide = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+    iam.put_role_policy(RoleName=NAME, PolicyName="more", PolicyDocument=json.dumps(wide))
+    iam.put_role_policy(RoleName=NAME, PolicyName="freehold", PolicyDocument=json.dumps(wide))
+    arn = iam.create_policy(PolicyName="wide", PolicyDocument=json.dumps(wide))["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName=NAME, PolicyArn=arn)
+    assert changed_parts(run(aws)) == ["policy", "policy more", "managed policies"]
+    assert not run(aws)["changed"]
+
+
+def test_another_trust_is_set_right(aws: Any) -> None:
+    run(aws)
+    trust = json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
+        }
+    )
+    aws.client("iam").update_assume_role_policy(RoleName=NAME, PolicyDocument=trust)
+    assert changed_parts(run(aws)) == ["trust"]
+
+
+def test_a_boundary_is_set_and_removed(aws: Any) -> None:
+    boundary = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+    run(aws)
+    assert changed_parts(run(aws, permissions_boundary=boundary)) == ["boundary"]
+    assert changed_parts(run(aws)) == ["boundary"]
+
+
+def test_a_profile_that_holds_another_role_is_set_right(aws: Any) -> None:
+    run(aws)
+    iam = aws.client("iam")
+    iam.remove_role_from_instance_profile(InstanceProfileName=NAME, RoleName=NAME)
+    iam.create_role(RoleName="other", AssumeRolePolicyDocument="{}")
+    iam.add_role_to_instance_profile(InstanceProfileName=NAME, RoleName="other")
+    result = run(aws)
+    assert result["changes"][0]["current"] == ["other"]
+    assert not run(aws)["changed"]
+
+
+def test_a_role_of_somebody_else_is_refused(aws: Any) -> None:
+    aws.client("iam").create_role(RoleName=NAME, AssumeRolePolicyDocument="{}")
+    result = run(aws)
+    assert result["failed"]
+    assert NAME in result["msg"]
+    assert aws.writes == []

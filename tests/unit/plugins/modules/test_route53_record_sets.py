@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modules route53_hosted_zone_info and route53_record_sets against moto."""
+
+from typing import Any
+
+import pytest
+from ansible_collections.freehold.airflow.plugins.modules import route53_hosted_zone_info, route53_record_sets
+
+RECORDS: list[dict[str, Any]] = [
+    {"name": "api-server.lab.internal", "type": "A", "ttl": 30, "values": ["10.20.0.6", "10.20.0.5"]},
+    {"name": "broker.lab.internal", "type": "A", "ttl": 30, "values": ["10.20.0.7"]},
+]
+
+
+@pytest.fixture
+def zone_id(aws: Any) -> str:
+    zone = aws.client("route53").create_hosted_zone(Name="lab.internal", CallerReference="1")
+    return str(zone["HostedZone"]["Id"].split("/")[-1])
+
+
+def run(aws: Any, zone_id: str, records: list[dict[str, Any]], check: bool = False, **params: Any) -> dict[str, Any]:
+    result: dict[str, Any] = aws.run(route53_record_sets, check=check, zone_id=zone_id, records=records, **params)
+    return result
+
+
+def names(aws: Any, zone_id: str) -> set[str]:
+    found = aws.client("route53").list_resource_record_sets(HostedZoneId=zone_id)["ResourceRecordSets"]
+    return {record["Name"] for record in found if record["Type"] == "A"}
+
+
+def test_all_records_are_set_in_one_change(aws: Any, zone_id: str) -> None:
+    assert run(aws, zone_id, RECORDS)["changed"]
+    assert aws.writes == ["ChangeResourceRecordSets"]
+    assert names(aws, zone_id) == {"api-server.lab.internal.", "broker.lab.internal."}
+
+
+def test_a_second_run_writes_nothing(aws: Any, zone_id: str) -> None:
+    run(aws, zone_id, RECORDS, purge=True)
+    assert not run(aws, zone_id, RECORDS, purge=True)["changed"]
+    assert aws.writes == []
+
+
+def test_the_name_of_a_host_that_is_gone_goes_too(aws: Any, zone_id: str) -> None:
+    run(aws, zone_id, RECORDS)
+    result = run(aws, zone_id, RECORDS[:1], purge=True)
+    assert result["changes"] == [
+        {"name": "broker.lab.internal. A", "current": "broker.lab.internal. A 30 10.20.0.7", "desired": ""}
+    ]
+    assert names(aws, zone_id) == {"api-server.lab.internal."}
+
+
+def test_records_that_are_not_named_stay_without_purge(aws: Any, zone_id: str) -> None:
+    run(aws, zone_id, RECORDS)
+    assert not run(aws, zone_id, RECORDS[:1])["changed"]
+
+
+def test_check_mode_writes_nothing(aws: Any, zone_id: str) -> None:
+    assert run(aws, zone_id, RECORDS, check=True)["changed"]
+    assert aws.writes == []
+
+
+def test_an_alias_is_compared_without_capitals_and_dots(aws: Any, zone_id: str) -> None:
+    alias = {"zone_id": "Z32O12XQLNTSW2", "dns_name": "Lab-Airflow-1.eu-west-1.elb.amazonaws.com"}
+    record = [{"name": "airflow.lab.internal", "type": "A", "alias": alias}]
+    assert run(aws, zone_id, record)["changed"]
+    assert not run(aws, zone_id, record)["changed"]
+
+
+def test_a_zone_that_is_not_there_is_said(aws: Any) -> None:
+    result = run(aws, "Z0000", RECORDS)
+    assert result["failed"]
+    assert "Z0000" in result["msg"]
+
+
+def test_zones_are_found_by_name_with_the_vpcs_that_see_them(aws: Any) -> None:
+    route53, vpc_id = aws.client("route53"), aws.client("ec2").create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+    route53.create_hosted_zone(Name="example.com", CallerReference="1")
+    route53.create_hosted_zone(Name="sub.example.com", CallerReference="2")
+    route53.create_hosted_zone(
+        Name="lab.internal",
+        CallerReference="3",
+        VPC={"VPCRegion": "eu-west-1", "VPCId": vpc_id},
+        HostedZoneConfig={"PrivateZone": True},
+    )
+    zones = aws.run(route53_hosted_zone_info, zones=["example.com", "lab.internal", "none.example", ""])["hosted_zones"]
+    assert [(zone["name"], zone["private"], zone["vpc_ids"]) for zone in zones] == [
+        ("example.com", False, []),
+        ("lab.internal", True, [vpc_id]),
+    ]
