@@ -20,7 +20,7 @@ from lab.reconciler.containers import (
 )
 from lab.reconciler.kind import Kind, Outcome, Round
 from lab.reconciler.log import log
-from lab.reconciler.snapshot import Cache, Snapshot
+from lab.reconciler.snapshot import Cache, Snapshot, vpc_cidrs
 
 _GONE = ("deleting", "deleted")
 
@@ -59,10 +59,14 @@ class Caches(Kind):
         self._proved: set[str] = set()
 
     def wanted(self, snapshot: Snapshot) -> Mapping[str, Any]:
-        return {cache["id"]: cache for cache in snapshot["caches"] if cache["status"] not in _GONE}
+        return {
+            cache["id"]: cache
+            for cache in snapshot["caches"]
+            if cache["status"] not in _GONE and cache["vpc_id"] in vpc_cidrs(snapshot) and cache["private_ip"]
+        }
 
     def ensure(self, identifier: str, item: Cache, world: Round) -> Outcome:
-        network = networks.require(item["vpc_id"], world)
+        network = networks.require(item["vpc_id"] or "", world)
         listed = world.containers.get((self.name, identifier))
         container, fresh = ensure(_spec(item, network, world), world.epoch, listed)
         with self._lock:
@@ -83,7 +87,7 @@ class Caches(Kind):
 def _prove(container: str, item: Cache) -> None:
     tls = ["--tls", "--cacert", "/etc/freehold/ca.pem", "--sni", item["endpoint"]] if item["tls"] else []
     environment = {"REDISCLI_AUTH": item["auth_token"]} if item["auth_token"] else {}
-    command = ["valkey-cli", *tls, "-h", item["private_ip"], "-p", str(item["port"]), "PING"]
+    command = ["valkey-cli", *tls, "-h", item["private_ip"] or "", "-p", str(item["port"]), "PING"]
     code, output = execute(container, command, environment)
     if code != 0 or "PONG" not in output:
         raise NotReady(f"the server does not answer yet: {output[-200:]}")

@@ -25,7 +25,7 @@ from lab.reconciler.containers import (
 )
 from lab.reconciler.kind import Kind, Outcome, Round
 from lab.reconciler.log import log
-from lab.reconciler.snapshot import Database, Snapshot
+from lab.reconciler.snapshot import Database, Snapshot, vpc_cidrs
 
 _GONE = ("deleting", "deleted")
 _STOPPED = ("stopping", "stopped")
@@ -48,7 +48,11 @@ class Databases(Kind):
         self._proved: dict[str, tuple[str, str]] = {}
 
     def wanted(self, snapshot: Snapshot) -> Mapping[str, Any]:
-        return {database["id"]: database for database in snapshot["databases"] if database["status"] not in _GONE}
+        return {
+            database["id"]: database
+            for database in snapshot["databases"]
+            if database["status"] not in _GONE and database["vpc_id"] in vpc_cidrs(snapshot) and database["private_ip"]
+        }
 
     def ensure(self, identifier: str, item: Database, world: Round) -> Outcome:
         listed = world.containers.get((self.name, identifier))
@@ -61,7 +65,7 @@ class Databases(Kind):
         if not item["engine"].startswith("postgres"):
             log(f"{container_name(identifier)}: the lab has no {item['engine']}, only postgres")
             return Outcome({"databases": {identifier: {"status": "failed"}}}, again=3600)
-        network = networks.require(item["vpc_id"], world)
+        network = networks.require(item["vpc_id"] or "", world)
         if listed is None:
             ensure_volume(container_name(identifier), self.name, identifier, world.epoch)
         container, fresh = ensure(_spec(item, network, world), world.epoch, listed)
@@ -103,7 +107,7 @@ class Databases(Kind):
 def _master_logs_in(container: str, item: Database) -> bool:
     parameters = {
         "host": item["endpoint"],
-        "hostaddr": item["private_ip"],
+        "hostaddr": item["private_ip"] or "",
         "port": str(item["port"]),
         "user": item["master_username"],
         "dbname": item["db_name"] or "postgres",

@@ -16,7 +16,7 @@ from lab.reconciler.addresses import Addresses
 from lab.reconciler.containers import ContainerSpec, File, NotReady, ensure, execute, remove_container
 from lab.reconciler.kind import Kind, Outcome, Round
 from lab.reconciler.log import log
-from lab.reconciler.snapshot import FileSystem, Snapshot, vpc_cidr, vpc_of_subnet
+from lab.reconciler.snapshot import FileSystem, Snapshot, home_of, vpc_cidrs
 
 # To take further addresses, and to open files by handle, which is how an NFS server finds them again.
 _CAPABILITIES = ("NET_ADMIN", "DAC_READ_SEARCH")
@@ -97,14 +97,14 @@ class FileSystems(Kind):
         self._proved: dict[str, tuple[str, frozenset[str]]] = {}
 
     def wanted(self, snapshot: Snapshot) -> Mapping[str, Any]:
+        cidrs = vpc_cidrs(snapshot)
         wanted: dict[str, Any] = {}
         for file_system in snapshot["file_systems"]:
-            targets = file_system["mount_targets"]
-            vpc_id = vpc_of_subnet(snapshot, targets[0]["subnet_id"]) if targets else None
+            vpc_id = home_of(file_system, snapshot)
             wanted[file_system["id"]] = {
                 "file_system": file_system,
                 "vpc_id": vpc_id,
-                "cidr": vpc_cidr(snapshot, vpc_id) if vpc_id else None,
+                "cidr": cidrs.get(vpc_id or ""),
             }
         return wanted
 
@@ -120,7 +120,7 @@ class FileSystems(Kind):
                 remove_container(listed.id)
                 log(f"{container_name(identifier)}: no mount target is left, removed; the data stays")
             return available
-        network = networks.require(item["vpc_id"], world)
+        network = networks.require(item["vpc_id"] or "", world)
         # The container keeps the address that it began with for as long as that is a mount target.
         held = listed.addresses.get(network) if listed else None
         first = held if held in addresses else addresses[0]

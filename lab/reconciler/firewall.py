@@ -12,7 +12,7 @@ from lab.reconciler.containers import NotReady, engine, find, fingerprint
 from lab.reconciler.kind import Kind, Outcome, Round
 from lab.reconciler.log import log
 from lab.reconciler.packet_filter import Guarded, Interface, members, render
-from lab.reconciler.snapshot import Snapshot, vpc_cidr, vpc_of_subnet
+from lab.reconciler.snapshot import Snapshot, home_of, vpc_cidrs
 
 _NFT_SECONDS = 20
 # A machine that was restarted has a new network namespace, for so long without a filter (it boots longer).
@@ -80,27 +80,27 @@ def _apply(pid: int, rules: str) -> None:
 
 
 def _guarded(snapshot: Snapshot) -> Iterator[tuple[str, str, Guarded]]:
+    cidrs = vpc_cidrs(snapshot)
     ways_out = {subnet["id"]: subnet["egress"] for subnet in snapshot["subnets"]}
     for instance in snapshot["instances"]:
-        if instance["state"] != "running" or not instance["private_ip"]:
+        if instance["state"] != "running" or not instance["private_ip"] or instance["vpc_id"] not in cidrs:
             continue
         way = ways_out.get(instance["subnet_id"], "none")
         # An internet gateway serves only those who have a public address.
         leaves = way == "nat" or (way == "internet" and bool(instance.get("public_ip")))
         interface = Interface(instance["private_ip"], tuple(instance["security_groups"]))
-        yield "instance", instance["id"], Guarded((interface,), vpc_cidr(snapshot, instance["vpc_id"]), leaves)
+        yield "instance", instance["id"], Guarded((interface,), cidrs[instance["vpc_id"]], leaves)
     for kind, things in (("database", snapshot["databases"]), ("cache", snapshot["caches"])):
         for thing in things:
-            if thing["private_ip"] and thing["vpc_id"]:
+            if thing["private_ip"] and thing["vpc_id"] in cidrs:
                 interface = Interface(thing["private_ip"], tuple(thing["security_groups"]))
-                yield kind, thing["id"], Guarded((interface,), vpc_cidr(snapshot, thing["vpc_id"]), False)
+                yield kind, thing["id"], Guarded((interface,), cidrs[thing["vpc_id"]], False)
     for file_system in snapshot["file_systems"]:
-        targets = file_system["mount_targets"]
-        if targets:
+        targets, home = file_system["mount_targets"], home_of(file_system, snapshot)
+        if targets and home in cidrs:
             interfaces = tuple(Interface(target["ip"], tuple(target["security_groups"])) for target in targets)
-            cidr = vpc_cidr(snapshot, vpc_of_subnet(snapshot, targets[0]["subnet_id"]))
-            yield "file_system", file_system["id"], Guarded(interfaces, cidr, False)
+            yield "file_system", file_system["id"], Guarded(interfaces, cidrs[home], False)
     for balancer in snapshot["load_balancers"]:
-        if balancer["ips"]:
+        if balancer["ips"] and balancer["vpc_id"] in cidrs:
             interfaces = tuple(Interface(address, tuple(balancer["security_groups"])) for address in balancer["ips"])
-            yield "load_balancer", balancer["arn"], Guarded(interfaces, vpc_cidr(snapshot, balancer["vpc_id"]), True)
+            yield "load_balancer", balancer["arn"], Guarded(interfaces, cidrs[balancer["vpc_id"]], True)

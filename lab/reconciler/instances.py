@@ -21,7 +21,7 @@ from lab.reconciler.containers import (
 )
 from lab.reconciler.kind import Kind, Outcome, Round
 from lab.reconciler.log import log
-from lab.reconciler.snapshot import Instance, Snapshot, reserved_address, vpc_cidr
+from lab.reconciler.snapshot import Instance, Snapshot, reserved_address, vpc_cidrs
 
 # systemd has so long to stop its units, as long as EC2 gives a machine before it pulls the plug.
 _SHUTDOWN_SECONDS = 120
@@ -46,13 +46,15 @@ class Instances(Kind):
     name = "instance"
 
     def wanted(self, snapshot: Snapshot) -> Mapping[str, Any]:
+        cidrs = vpc_cidrs(snapshot)
         return {
             instance["id"]: {
                 "instance": instance,
-                "cidr": vpc_cidr(snapshot, instance["vpc_id"]),
+                "cidr": cidrs[instance["vpc_id"]],
                 "region": snapshot["region"],
             }
             for instance in snapshot["instances"]
+            if instance["vpc_id"] in cidrs
         }
 
     def ensure(self, identifier: str, item: Mapping[str, Any], world: Round) -> Outcome:

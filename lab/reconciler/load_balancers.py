@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -28,7 +27,7 @@ from lab.reconciler.containers import (
 )
 from lab.reconciler.kind import Kind, Outcome, Round
 from lab.reconciler.log import log
-from lab.reconciler.snapshot import LoadBalancer, Snapshot, TargetGroup, vpc_cidr
+from lab.reconciler.snapshot import Certificate, LoadBalancer, Snapshot, TargetGroup, vpc_cidrs
 
 _RELOAD_SECONDS = 10.0
 # Targets change their health within seconds; a look at the socket costs a millisecond.
@@ -50,16 +49,20 @@ class LoadBalancers(Kind):
         self._addresses = addresses
 
     def wanted(self, snapshot: Snapshot) -> Mapping[str, Any]:
-        domains = {certificate["arn"]: certificate["domains"] for certificate in snapshot["certificates"]}
-        facing = [item["arn"] for item in snapshot["load_balancers"] if item["scheme"] == "internet-facing"]
+        known = {certificate["arn"]: certificate for certificate in snapshot["certificates"]}
+        cidrs = vpc_cidrs(snapshot)
+        balancers = [
+            item for item in snapshot["load_balancers"] if item["type"] == "application" and item["vpc_id"] in cidrs
+        ]
+        facing = [item["arn"] for item in balancers if item["scheme"] == "internet-facing"]
         wanted: dict[str, Any] = {}
-        for balancer in snapshot["load_balancers"]:
+        for balancer in balancers:
             arns = [arn for listener in balancer["listeners"] for arn in listener["certificate_arns"]]
             wanted[balancer["arn"]] = {
                 "load_balancer": balancer,
                 "target_groups": haproxy.used_target_groups(balancer, snapshot["target_groups"]),
-                "cidr": vpc_cidr(snapshot, balancer["vpc_id"]),
-                "certificates": {arn: domains[arn] for arn in arns if arn in domains},
+                "cidr": cidrs[balancer["vpc_id"]],
+                "certificates": {arn: known[arn] for arn in arns if arn in known},
                 # The machine has one port 443: it leads to the oldest load balancer that faces the internet.
                 "published": balancer["arn"] == (facing[0] if facing else None),
             }
@@ -106,14 +109,14 @@ def _write(
     directory: Path,
     balancer: LoadBalancer,
     groups: list[TargetGroup],
-    certificates: Mapping[str, list[str]],
+    certificates: Mapping[str, Certificate],
     world: Round,
 ) -> bool:
     """Write the configuration; say whether HAProxy has yet to take it."""
     (directory / "certs").mkdir(parents=True, exist_ok=True)
     changed = False
-    for arn, domains in certificates.items():
-        changed = _write_certificate(directory, arn, domains, world) or changed
+    for certificate in certificates.values():
+        changed = _write_certificate(directory, certificate, world) or changed
     ready = [
         listener
         for listener in balancer["listeners"]
@@ -134,16 +137,19 @@ def _write(
     return True
 
 
-def _write_certificate(directory: Path, arn: str, domains: list[str], world: Round) -> bool:
-    path = directory / haproxy.certificate_file(arn)
-    # What the certificate was issued for stands beside it; another CA, another certificate.
-    made_for = path.with_suffix(".json")
-    wanted = json.dumps([domains, fingerprint(world.authority.certificate_pem.decode())])
-    if path.exists() and made_for.exists() and made_for.read_text() == wanted:
+def _write_certificate(directory: Path, certificate: Certificate, world: Round) -> bool:
+    path = directory / haproxy.certificate_file(certificate["arn"])
+    # What the file was made from stands beside it; another CA, another certificate.
+    made_from = path.with_suffix(".made-from")
+    wanted = fingerprint([certificate, world.authority.certificate_pem.decode()])
+    if path.exists() and made_from.exists() and made_from.read_text() == wanted:
         return False
-    issued = world.authority.issue(domains)
-    _replace(path, (issued.chain_pem + issued.key_pem).decode())
-    made_for.write_text(wanted)
+    if "key_pem" in certificate:
+        _replace(path, f"{certificate['certificate_pem'].strip()}\n{certificate['key_pem']}")
+    else:
+        issued = world.authority.issue(certificate["domains"])
+        _replace(path, (issued.chain_pem + issued.key_pem).decode())
+    made_from.write_text(wanted)
     return True
 
 

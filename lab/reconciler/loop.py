@@ -97,11 +97,7 @@ class Loop:
             if known is None or news["epoch"] != known[0]:
                 self._new_epoch(news["epoch"], known is not None)
             self._snapshot = news
-            self._wanted = {
-                (kind.name, identifier): (item, fingerprint(item))
-                for kind in self._kinds.values()
-                for identifier, item in kind.wanted(news).items()
-            }
+            self._read(news)
         if self._snapshot is None:
             return
         now = time.monotonic()
@@ -110,6 +106,17 @@ class Loop:
         if self._world is not None:
             self._start_tasks(self._world, now)
         self._report(self._snapshot)
+
+    def _read(self, snapshot: Snapshot) -> None:
+        """Work out everything that is wanted. A kind that cannot read its part keeps what it had."""
+        for kind in self._kinds.values():
+            try:
+                items = kind.wanted(snapshot)
+            except Exception as error:
+                log(f"{kind.name}: cannot read the snapshot: {_sentence(error)}")
+                continue
+            self._wanted = {key: value for key, value in self._wanted.items() if key[0] != kind.name}
+            self._wanted |= {(kind.name, name): (item, fingerprint(item)) for name, item in items.items()}
 
     def _new_epoch(self, epoch: str, had_another: bool) -> None:
         if had_another:
@@ -125,6 +132,7 @@ class Loop:
                 if key[0] in self._kinds:
                     self._tasks[key] = Task()
         self._reported = {}
+        self._wanted = {}
         self._world = None
         log(f"following the API's memory {epoch}")
 

@@ -14,7 +14,7 @@ from lab import names
 from lab.reconciler.containers import NotReady, engine, execute, find, labels, started_at
 from lab.reconciler.kind import Kind, Outcome, Round
 from lab.reconciler.log import log
-from lab.reconciler.snapshot import Snapshot, reserved_address, vpc_of_subnet
+from lab.reconciler.snapshot import Snapshot, home_of, reserved_address
 
 METADATA_ADDRESS = "169.254.169.254"
 
@@ -36,9 +36,8 @@ def vpcs_in_use(snapshot: Snapshot) -> set[str]:
     """The VPCs in which something lives; an empty one needs no network."""
     used = {instance["vpc_id"] for instance in snapshot["instances"] if instance["state"] != "terminated"}
     for thing in [*snapshot["databases"], *snapshot["caches"], *snapshot["load_balancers"]]:
-        used.add(thing["vpc_id"])
-    for file_system in snapshot["file_systems"]:
-        used.update(vpc_of_subnet(snapshot, target["subnet_id"]) for target in file_system["mount_targets"])
+        used.add(thing["vpc_id"] or "")
+    used.update(home_of(file_system, snapshot) or "" for file_system in snapshot["file_systems"])
     return used
 
 

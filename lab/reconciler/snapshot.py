@@ -43,8 +43,8 @@ class Database(TypedDict):
     master_password: str
     db_name: str | None
     force_tls: bool
-    vpc_id: str
-    private_ip: str
+    vpc_id: str | None
+    private_ip: str | None
     security_groups: list[str]
 
 
@@ -57,8 +57,8 @@ class Cache(TypedDict):
     endpoint: str
     endpoints: list[str]
     port: int
-    vpc_id: str
-    private_ip: str
+    vpc_id: str | None
+    private_ip: str | None
     security_groups: list[str]
 
 
@@ -92,6 +92,7 @@ class Listener(TypedDict):
 class LoadBalancer(TypedDict):
     arn: str
     name: str
+    type: str
     dns_name: str
     scheme: str
     vpc_id: str
@@ -182,17 +183,17 @@ def reserved_address(cidr: str, offset: int) -> str:
     return str(ipaddress.ip_network(cidr).network_address + offset)
 
 
-def vpc_cidr(snapshot: Snapshot, vpc_id: str) -> str:
-    """The address block of a VPC. Raises KeyError when the API does not hold it."""
-    for vpc in snapshot["vpcs"]:
-        if vpc["id"] == vpc_id:
-            return vpc["cidr"]
-    raise KeyError(vpc_id)
+def vpc_cidrs(snapshot: Snapshot) -> dict[str, str]:
+    """VPC -> its address block. The account's default VPC is not among them: nothing in it becomes real."""
+    return {vpc["id"]: vpc["cidr"] for vpc in snapshot["vpcs"]}
 
 
-def vpc_of_subnet(snapshot: Snapshot, subnet_id: str) -> str:
-    """The VPC of a subnet. Raises KeyError when the API does not hold it."""
-    for subnet in snapshot["subnets"]:
-        if subnet["id"] == subnet_id:
-            return subnet["vpc_id"]
-    raise KeyError(subnet_id)
+def vpcs_of_subnets(snapshot: Snapshot) -> dict[str, str]:
+    """Subnet -> its VPC."""
+    return {subnet["id"]: subnet["vpc_id"] for subnet in snapshot["subnets"]}
+
+
+def home_of(file_system: FileSystem, snapshot: Snapshot) -> str | None:
+    """The VPC of a file system's mount targets; all of them are in one, as on AWS. None without mount targets."""
+    vpcs = vpcs_of_subnets(snapshot)
+    return next((vpcs.get(target["subnet_id"]) for target in file_system["mount_targets"]), None)

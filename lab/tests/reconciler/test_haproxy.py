@@ -32,6 +32,7 @@ def balancer(*listeners: Listener) -> LoadBalancer:
     return {
         "arn": ARN,
         "name": "lab",
+        "type": "application",
         "dns_name": "lab.elb.amazonaws.com",
         "scheme": "internet-facing",
         "vpc_id": "vpc-1",
