@@ -24,6 +24,7 @@ from typing import NoReturn
 
 # Mounted by the reconciler: the data of all file systems, and by-address/<mount target's address> -> <file system>.
 EXPORTS = Path("/var/lib/freehold-lab/efs")
+TUNNELS = Path("/etc/stunnel")
 # nfs-common's one program for all; it goes by the name that it is called by.
 REAL_PROGRAM = Path("/usr/sbin/mount.nfs.real")
 FAILED = 32  # mount(8): mount failure
@@ -123,7 +124,7 @@ def kernel_mounts_nfs(libc: ctypes.CDLL) -> bool:
 
 def tunnel_server(port: int) -> str | None:
     """The host that the TLS tunnel accepting on this local port connects to."""
-    for path in sorted(Path("/etc/stunnel").glob("**/*.conf")):
+    for path in sorted(TUNNELS.glob("**/*.conf")):
         section: dict[str, str] = {}
         for line in [*path.read_text().splitlines(), "[end]"]:
             text = line.split(";")[0].split("#")[0].strip()
