@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The script that units call, with a docker that writes down what it is asked."""
 
+import http.server
 import os
+import socketserver
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -79,6 +82,28 @@ def test_waiting_ends_at_once_when_the_container_has_ended(docker: Docker) -> No
     answer = docker.run("await", "x", "60", "true")
     assert answer.returncode == 1
     assert "x ended before it was ready" in answer.stderr
+
+
+def test_an_address_is_asked_from_the_host(docker: Docker) -> None:
+    (docker.path / "status").write_text("running\n")
+    with socketserver.TCPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        assert docker.run("await", "x", "5", f"{address}/").returncode == 0
+        answer = docker.run("await", "x", "0", f"{address}/no-such-page")
+        server.shutdown()
+    assert answer.returncode == 1
+    assert "Its check says: urllib.error.HTTPError: HTTP Error 404" in answer.stderr
+
+
+def test_a_check_that_the_image_can_not_run_ends_the_waiting_at_once(docker: Docker) -> None:
+    (docker.path / "status").write_text("running\n")
+    (docker.path / "docker").write_text(
+        DOCKER.replace("connection refused", 'exec: \\"curl\\": executable file not found')
+    )
+    answer = docker.run("await", "x", "60", "curl")
+    assert answer.returncode == 1
+    assert "the check of x can't run in its image" in answer.stderr
 
 
 def test_waiting_has_a_limit_and_says_what_the_check_said(docker: Docker) -> None:
