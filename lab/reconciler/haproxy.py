@@ -31,8 +31,8 @@ defaults
     mode http
     log global
     option dontlognull
-    option redispatch
-    retries 1
+    # A load balancer of AWS does not try another target when one refuses the connection.
+    retries 0
     timeout connect 10s
     timeout client {idle}s
     timeout server {idle}s
