@@ -104,6 +104,12 @@ actions:
   type: list
   elements: str
   sample: ["write /etc/systemd/system/airflow-scheduler.service", "start"]
+ready:
+  description:
+    - Whether the unit has started and its readiness check has succeeded. False after O(wait=false) and, in check mode,
+      where the unit would be started.
+  returned: always
+  type: bool
 files:
   description: The files that describe the container.
   returned: always
@@ -136,6 +142,7 @@ class UnitContainer:
         self.environment_path = directory / f"{self.name}.env"
         self.label_path = directory / f"{self.name}.label"
         self.actions: list[str] = []
+        self.ready = False
         self.diffs: list[dict[str, Any]] = []
 
     # -- the world -------------------------------------------------------------------------------------------------
@@ -239,6 +246,7 @@ class UnitContainer:
         """Return what every answer of the module holds."""
         return {
             "actions": self.actions,
+            "ready": self.ready,
             "differences": differences,
             "diff": self.diffs,
             "files": {
@@ -283,7 +291,10 @@ class UnitContainer:
                 self.actions.append("start")
             # Joins a start that is under way.
             self.systemctl("start", *([] if self.module.params["wait"] else ["--no-block"]))
+            self.ready = self.module.params["wait"] and not self.module.check_mode
             running = None if self.module.check_mode else self.running()
+        else:
+            self.ready = True
         found = self.differences(running) if running else []
         if found:
             self.diffs.append(

@@ -241,6 +241,15 @@ def test_without_waiting_the_start_is_only_asked_for(run: Runner) -> None:
     assert run.host.commands[-1] == "systemctl start --no-block airflow-x.service"
 
 
+def test_a_unit_that_is_still_starting_is_not_ready(run: Runner) -> None:
+    assert run(wait=False)["ready"] is False
+    assert run(wait=False)["ready"] is True
+    run.host.active = "activating"
+    result = run(wait=False)
+    assert result["ready"] is False
+    assert not result["changed"]
+
+
 def test_a_unit_that_fails_is_reported_with_its_journal(run: Runner) -> None:
     run.host.fails = True
     result = run()
