@@ -37,7 +37,7 @@ NFS_CORE_PARAM {{
 }}
 NFSv4 {{
     Graceless = true;
-    Minor_Versions = 1;
+    Minor_Versions = 0, 1;
     Only_Numeric_Owners = true;
     RecoveryRoot = /var/lib/nfs/ganesha;
 }}
