@@ -148,8 +148,11 @@ class UnitContainer:
     # -- the world -------------------------------------------------------------------------------------------------
 
     def run(self, *command: str) -> tuple[int, str, str]:
-        """Run ``command``; return its return code, output and errors."""
-        result: tuple[int, str, str] = self.module.run_command(list(command))
+        """Run ``command``; return its return code, output and errors. A program that is not installed is code 127."""
+        try:
+            result: tuple[int, str, str] = self.module.run_command(list(command), handle_exceptions=False)
+        except OSError as error:
+            return 127, "", str(error)
         return result
 
     def unit_state(self) -> dict[str, str]:

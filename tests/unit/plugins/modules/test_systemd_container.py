@@ -28,6 +28,7 @@ class Host:
         self.label_file = directory / "airflow-x.label"
         self.images = {"airflow@sha256:1": "sha256:aa", "airflow@sha256:2": "sha256:bb"}
         self.pullable: set[str] = set()
+        self.has_docker = True
         self.enabled = False
         self.active = "inactive"
         self.fails = False
@@ -35,8 +36,11 @@ class Host:
         self.container: dict[str, Any] | None = None
         self.commands: list[str] = []
 
-    def run_command(self, command: list[str]) -> tuple[int, str, str]:
+    def run_command(self, command: list[str], handle_exceptions: bool) -> tuple[int, str, str]:
         """Answer as the programs do."""
+        assert not handle_exceptions
+        if command[0] == "docker" and not self.has_docker:
+            raise FileNotFoundError("No such file or directory: 'docker'")
         line = " ".join(command)
         if command[0] == "journalctl":
             return 0, "sqlalchemy.exc.OperationalError: no database\n", ""
@@ -155,6 +159,11 @@ def test_a_check_run_on_a_new_host_says_what_it_would_do_and_does_nothing(run: R
     assert result["changed"]
     assert run.host.commands == []
     assert not (run.tmp_path / "etc").exists()
+
+
+def test_a_check_run_needs_no_docker_on_a_host_that_will_have_one(run: Runner) -> None:
+    run.host.has_docker = False
+    assert run(check_mode=True)["changed"]
 
 
 def test_a_running_container_is_not_touched_and_the_result_says_in_what_it_differs(run: Runner) -> None:
