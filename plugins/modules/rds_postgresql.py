@@ -273,8 +273,7 @@ def wait(client: Any, params: dict[str, Any]) -> None:
         found = api.find_instance(client, params["name"]) or {}
         status = found.get("DBInstanceStatus", "gone")
         raise FreeholdError(
-            message=(f"The database '{params['name']}' is {status} instead of available; its events in RDS say why"),
-            exception=error.exception,
+            message=f"The database '{params['name']}' is {status} instead of available; its events in RDS say why."
         ) from error
 
 

@@ -31,7 +31,7 @@ _PATTERNS = (
         "can't be built",
     ),
     (r"Failed to build `(?P<requirement>[^`]+)`", "can't be built"),
-    (r"The user requested (?P<requirement>\S+)$", "conflicts with Airflow's constraints"),
+    (r"The user requested (?P<requirement>[^\s(]\S*)", "conflicts with Airflow's constraints"),
 )
 
 

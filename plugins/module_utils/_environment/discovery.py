@@ -216,7 +216,7 @@ def discover(clients: Clients, name: str, finders: dict[str, tuple[str, Finder]]
     def run(entry: tuple[str, Any, Finder]) -> Found:
         kind, client, find = entry
         try:
-            return find(client, name)
+            return [item for item in find(client, name) if item["tags"].get(ENVIRONMENT_TAG) == name]
         except (ClientError, BotoCoreError) as error:
             raise FreeholdError(message=f"Failed to look for {kind.replace('_', ' ')}s", exception=error) from error
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule has refused to start without botocore.
-    from botocore.exceptions import ClientError
+    pass
 
 from ansible_collections.freehold.airflow.plugins.module_utils._common import ENVIRONMENT_TAG, tag_dict
 from ansible_collections.freehold.airflow.plugins.module_utils._environment import discovery as find
@@ -69,6 +69,8 @@ class Kind:
     after: tuple[str, ...] = ()
     # Whether an item counts as deleted although AWS still shows it.
     leaving: Callable[[dict[str, Any]], bool] = field(default=lambda _item: False)
+    # Whether the items carry the environment's tag themselves; the finders of the others prove in another way whose they are.
+    tagged: bool = True
     # Whether AWS is done with it once the call was accepted, so that nothing has to be waited for.
     immediate: bool = False
 
@@ -88,15 +90,6 @@ def _call(operation: str, parameter: str, key: str, **constants: Any) -> Delete:
         getattr(client, operation)(**{parameter: item[key]}, **constants)
 
     return delete
-
-
-def ignore(codes: tuple[str, ...], function: Callable[..., Any], **request: Any) -> None:
-    """Call, and take these AWS errors for 'already done'."""
-    try:
-        function(**request)
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in codes:
-            raise
 
 
 def _tag_filter(name: str) -> list[dict[str, Any]]:
@@ -267,10 +260,14 @@ def delete_hosted_zone(client: Any, item: dict[str, Any], _choices: Choices) -> 
 def delete_security_group(client: Any, item: dict[str, Any], _choices: Choices) -> None:
     """Rules first: groups name each other, and a group that is named can't go."""
     group_id = item["GroupId"]
-    if item.get("IpPermissions"):
-        client.revoke_security_group_ingress(GroupId=group_id, IpPermissions=item["IpPermissions"])
-    if item.get("IpPermissionsEgress"):
-        client.revoke_security_group_egress(GroupId=group_id, IpPermissions=item["IpPermissionsEgress"])
+    pages = client.get_paginator("describe_security_group_rules").paginate(
+        Filters=[{"Name": "group-id", "Values": [group_id]}]
+    )
+    rules = pages.build_full_result()["SecurityGroupRules"]
+    for egress, revoke in ((False, client.revoke_security_group_ingress), (True, client.revoke_security_group_egress)):
+        ids = [rule["SecurityGroupRuleId"] for rule in rules if rule["IsEgress"] is egress]
+        if ids:
+            revoke(GroupId=group_id, SecurityGroupRuleIds=ids)
     client.delete_security_group(GroupId=group_id)
 
 
@@ -289,6 +286,7 @@ def addresses(client: Any, name: str) -> Found:
     of_gateways = {
         address.get("AllocationId")
         for gateway in found["NatGateways"]
+        if tag_dict(gateway.get("Tags")).get(ENVIRONMENT_TAG) == name
         for address in gateway.get("NatGatewayAddresses", [])
     }
     return [
@@ -365,7 +363,9 @@ KINDS: dict[str, Kind] = {
         _call("delete_replication_group", "ReplicationGroupId", "ReplicationGroupId"),
         leaving=lambda item: item["Status"] == "deleting",
     ),
-    "dns_record": Kind("route53+elbv2+acm", public_records, lambda item: item["id"].rstrip("."), delete_record),
+    "dns_record": Kind(
+        "route53+elbv2+acm", public_records, lambda item: item["id"].rstrip("."), delete_record, tagged=False
+    ),
     "load_balancer": Kind(
         "elbv2", _BALANCERS, lambda item: item["LoadBalancerName"], delete_load_balancer, after=("dns_record",)
     ),
@@ -489,6 +489,7 @@ KINDS: dict[str, Kind] = {
         lambda item: item["PublicIp"],
         _call("release_address", "AllocationId", "AllocationId"),
         after=("nat_gateway",),
+        tagged=False,
     ),
     "security_group": Kind(
         "ec2",

@@ -15,7 +15,7 @@ from typing import Any
 with contextlib.suppress(ImportError):  # AnsibleAWSModule has refused to start without botocore.
     from botocore.exceptions import BotoCoreError, ClientError
 
-from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError
+from ansible_collections.freehold.airflow.plugins.module_utils._common import ENVIRONMENT_TAG, FreeholdError
 from ansible_collections.freehold.airflow.plugins.module_utils._environment.clients import Clients
 from ansible_collections.freehold.airflow.plugins.module_utils._environment.discovery import Found
 from ansible_collections.freehold.airflow.plugins.module_utils._environment.removal import (
@@ -52,10 +52,11 @@ class Teardown:
         return kind in DATA_KINDS or (kind == "secret" and item["Name"].endswith(DATA_SECRETS))
 
     def find(self, kind: str) -> Found:
-        """What is there of a kind, without what does not count."""
-        definition = KINDS[kind]
+        """What is there of a kind. A finder's word is not enough for a deletion: the tag is looked at once more."""
+        definition, name = KINDS[kind], self.choices.name
         try:
-            return definition.find(self._clients[kind], self.choices.name)
+            found = definition.find(self._clients[kind], name)
+            return [item for item in found if not definition.tagged or item["tags"].get(ENVIRONMENT_TAG) == name]
         except (ClientError, BotoCoreError) as error:
             raise FreeholdError(message=f"Failed to look for {_plural(kind)}", exception=error) from error
 
@@ -121,15 +122,14 @@ class Teardown:
                 raise _Abandoned()
 
     def _delete(self, definition: Kind, kind: str, item: dict[str, Any]) -> ClientError | None:
-        """Ask for one deletion; returns AWS's answer when something still holds the item."""
+        """Ask for one deletion; returns AWS's answer when it has to be looked at again."""
         try:
             definition.delete(self._clients[kind], item, self.choices)
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            if code in HELD:
+            # What is gone already is not found again when AWS is asked the next time.
+            if code in HELD or "NotFound" in code or code.startswith("NoSuch"):
                 return error
-            if "NotFound" in code or code.startswith("NoSuch"):
-                return None
             raise FreeholdError(
                 message=f"Failed to delete the {kind.replace('_', ' ')} {definition.identify(item)}", exception=error
             ) from error

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module elasticache_replication_group against moto."""
+
+from typing import Any
+
+import pytest
+from ansible_collections.freehold.airflow.plugins.module_utils import _elasticache as api
+from ansible_collections.freehold.airflow.plugins.modules import elasticache_replication_group
+
+TAGS = {"freehold:environment": "lab"}
+PASSWORD = "u7Gh2kPq9sVx4LmN8rTz"
+
+
+@pytest.fixture
+def wanted(aws: Any) -> dict[str, Any]:
+    ec2 = aws.client("ec2")
+    vpc_id = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc_id, CidrBlock=f"10.20.{number}.0/24", AvailabilityZone=f"eu-west-1{zone}")
+        for number, zone in enumerate("ab")
+    ]
+    group = ec2.create_security_group(GroupName="broker", Description="broker", VpcId=vpc_id)["GroupId"]
+    aws.client("secretsmanager").create_secret(Name="password", SecretString=PASSWORD)
+    return {
+        "name": "freehold-lab",
+        "node_type": "cache.t4g.small",
+        "replicas": 1,
+        "subnet_ids": [subnet["Subnet"]["SubnetId"] for subnet in subnets],
+        "security_group_ids": [group],
+        "password_secret": "password",
+        "tags": TAGS,
+    }
+
+
+def run(aws: Any, wanted: dict[str, Any], check: bool = False, **params: Any) -> dict[str, Any]:
+    result: dict[str, Any] = aws.run(elasticache_replication_group, check=check, **{**wanted, **params})
+    return result
+
+
+def names(result: dict[str, Any]) -> list[str]:
+    return [difference["name"] for difference in result["differences"]]
+
+
+def test_a_new_group_is_encrypted_and_fails_over(
+    aws: Any, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[dict[str, Any]] = []
+    create = api.create_group
+    monkeypatch.setattr(
+        api, "create_group", lambda client, request: requests.append(dict(request)) or create(client, request)
+    )
+    result = run(aws, wanted)
+    (group,) = aws.client("elasticache").describe_replication_groups()["ReplicationGroups"]
+    assert requests[0]["AuthToken"] == PASSWORD
+    assert PASSWORD not in str(result)
+    assert requests[0]["TransitEncryptionEnabled"] is True
+    assert requests[0]["AtRestEncryptionEnabled"] is True
+    assert len(group["MemberClusters"]) == 2
+    assert result["replication_group"]["endpoint"]
+
+
+def test_a_second_run_writes_nothing_and_reads_no_password(aws: Any, wanted: dict[str, Any]) -> None:
+    run(aws, wanted)
+    result = run(aws, wanted)
+    assert not result["changed"], result["differences"]
+    assert aws.writes == []
+    assert "GetSecretValue" not in aws.operations
+
+
+def test_check_mode_creates_nothing(aws: Any, wanted: dict[str, Any]) -> None:
+    assert names(run(aws, wanted, check=True)) == ["subnet_group", "replication_group"]
+    assert aws.writes == []
+
+
+def test_what_differs_is_named(aws: Any, wanted: dict[str, Any]) -> None:
+    run(aws, wanted)
+    result = run(aws, wanted, check=True, node_type="cache.m7g.large")
+    assert result["differences"] == [
+        {"name": "CacheNodeType", "current": "cache.t4g.small", "desired": "cache.m7g.large"}
+    ]
+    assert aws.writes == []
+
+
+def test_replicas_come_before_fail_over(aws: Any, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    run(aws, wanted, replicas=0)
+    calls: list[Any] = []
+    monkeypatch.setattr(api, "set_replicas", lambda _client, *rest: calls.append(rest))
+    monkeypatch.setattr(api, "modify_group", lambda _client, *rest: calls.append(rest))
+    run(aws, wanted, replicas=2)
+    assert calls == [("freehold-lab", 0, 2)]
+
+
+def test_fail_over_goes_before_the_last_replica(
+    aws: Any, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(aws, wanted, replicas=1)
+    calls: list[Any] = []
+    monkeypatch.setattr(api, "set_replicas", lambda _client, *rest: calls.append(rest))
+    monkeypatch.setattr(api, "modify_group", lambda _client, *rest: calls.append(rest))
+    run(aws, wanted, replicas=0)
+    assert calls == [("freehold-lab", {"AutomaticFailoverEnabled": False, "MultiAZEnabled": False})]
+
+
+def test_a_group_without_encryption_is_refused(aws: Any, wanted: dict[str, Any]) -> None:
+    aws.client("elasticache").create_replication_group(
+        ReplicationGroupId="freehold-lab",
+        ReplicationGroupDescription="x",
+        Engine="valkey",
+        CacheNodeType="cache.t4g.small",
+        Tags=[{"Key": "freehold:environment", "Value": "lab"}],
+    )
+    result = run(aws, wanted)
+    assert "not encrypted" in result["msg"]
+    assert aws.writes == []
+
+
+def test_a_group_of_somebody_else_is_left_alone(aws: Any, wanted: dict[str, Any]) -> None:
+    run(aws, wanted, tags={"freehold:environment": "prod"})
+    assert "belongs to the environment 'prod'" in run(aws, wanted)["msg"]
+    assert aws.writes == []

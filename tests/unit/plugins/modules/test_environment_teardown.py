@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module environment_teardown against moto."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.freehold.airflow.plugins.module_utils._environment import removal, teardown
+from ansible_collections.freehold.airflow.plugins.modules import environment_teardown
+
+POLICY = json.dumps(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
+)
+KEPT_SECRETS = {"freehold/lab/database_password", "freehold/lab/config/fernet_key"}
+
+
+@pytest.fixture(autouse=True)
+def moto_knows_no_instance_connect_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = removal.KINDS["instance_connect_endpoint"]
+    monkeypatch.setitem(removal.KINDS, "instance_connect_endpoint", replace(kind, find=lambda _client, _name: []))
+
+
+def tags_of(environment: str) -> list[dict[str, str]]:
+    return [{"Key": "freehold:environment", "Value": environment}]
+
+
+def make(aws: Any, environment: str) -> dict[str, str]:
+    """An environment with something of most kinds, held together as a real one is."""
+    tags = tags_of(environment)
+    ec2, rds, elbv2 = aws.client("ec2"), aws.client("rds"), aws.client("elbv2")
+
+    def tagged(kind: str) -> list[dict[str, Any]]:
+        return [{"ResourceType": kind, "Tags": tags}]
+
+    vpc_id = ec2.create_vpc(CidrBlock="10.20.0.0/16", TagSpecifications=tagged("vpc"))["Vpc"]["VpcId"]
+    gateway = ec2.create_internet_gateway(TagSpecifications=tagged("internet-gateway"))["InternetGateway"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"], VpcId=vpc_id)
+    subnets = [
+        ec2.create_subnet(
+            VpcId=vpc_id,
+            CidrBlock=f"10.20.{number}.0/24",
+            AvailabilityZone=f"eu-west-1{zone}",
+            TagSpecifications=tagged("subnet"),
+        )["Subnet"]["SubnetId"]
+        for number, zone in enumerate("ab")
+    ]
+    table = ec2.create_route_table(VpcId=vpc_id, TagSpecifications=tagged("route-table"))["RouteTable"]
+    ec2.associate_route_table(RouteTableId=table["RouteTableId"], SubnetId=subnets[0])
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    ec2.create_nat_gateway(SubnetId=subnets[0], AllocationId=address, TagSpecifications=tagged("natgateway"))
+    groups = [
+        ec2.create_security_group(
+            GroupName=f"{environment}-{name}", Description="x", VpcId=vpc_id, TagSpecifications=tagged("security-group")
+        )["GroupId"]
+        for name in ("one", "two")
+    ]
+    for mine, other in (groups, reversed(groups)):
+        pair = [{"GroupId": other}]
+        rule = [{"IpProtocol": "tcp", "FromPort": 1, "ToPort": 1, "UserIdGroupPairs": pair}]
+        ec2.authorize_security_group_ingress(GroupId=mine, IpPermissions=rule)
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    instance = ec2.run_instances(
+        ImageId=image,
+        MinCount=1,
+        MaxCount=1,
+        SubnetId=subnets[0],
+        DisableApiTermination=True,
+        TagSpecifications=tagged("instance"),
+    )["Instances"][0]["InstanceId"]
+    file_system = aws.client("efs").create_file_system(CreationToken=environment, Encrypted=True, Tags=tags)
+    aws.client("efs").create_mount_target(FileSystemId=file_system["FileSystemId"], SubnetId=subnets[0])
+    rds.create_db_subnet_group(
+        DBSubnetGroupName=f"freehold-{environment}", DBSubnetGroupDescription="x", SubnetIds=subnets, Tags=tags
+    )
+    rds.create_db_instance(
+        DBInstanceIdentifier=f"freehold-{environment}",
+        Engine="postgres",
+        DBInstanceClass="db.t4g.medium",
+        MasterUsername="airflow",
+        MasterUserPassword="u7Gh2kPq9sVx4",
+        AllocatedStorage=20,
+        DBSubnetGroupName=f"freehold-{environment}",
+        DeletionProtection=True,
+        CopyTagsToSnapshot=True,
+        Tags=tags,
+    )
+    balancer = elbv2.create_load_balancer(Name=environment, Subnets=subnets, Tags=tags)["LoadBalancers"][0]
+    elbv2.modify_load_balancer_attributes(
+        LoadBalancerArn=balancer["LoadBalancerArn"],
+        Attributes=[{"Key": "deletion_protection.enabled", "Value": "true"}],
+    )
+    elbv2.create_target_group(Name=environment, Protocol="HTTP", Port=8080, VpcId=vpc_id, Tags=tags)
+    bucket = f"freehold-{environment}-123456789012-logs"
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})
+    s3.put_object(Bucket=bucket, Key="logs/a", Body=b"log")
+    aws.client("ecr").create_repository(repositoryName=f"freehold-{environment}/airflow", tags=tags)
+    for name in ("database_password", "broker_password", "config/fernet_key"):
+        aws.client("secretsmanager").create_secret(Name=f"freehold/{environment}/{name}", SecretString="x", Tags=tags)
+    iam = aws.client("iam")
+    role = f"freehold-{environment}-worker"
+    path = f"/freehold/{environment}/"
+    iam.create_role(RoleName=role, Path=path, AssumeRolePolicyDocument="{}", Tags=tags)
+    iam.put_role_policy(RoleName=role, PolicyName="freehold", PolicyDocument=POLICY)
+    iam.create_instance_profile(InstanceProfileName=role, Path=path)
+    iam.add_role_to_instance_profile(InstanceProfileName=role, RoleName=role)
+    return {"balancer": balancer["DNSName"], "instance": instance, "vpc": vpc_id}
+
+
+def add_public_name(aws: Any, target: str) -> str:
+    """A record in a zone that is not the environment's."""
+    route53 = aws.client("route53")
+    zone: str = route53.create_hosted_zone(Name="example.com", CallerReference="x")["HostedZone"]["Id"]
+    alias = {"HostedZoneId": "Z32O12XQLNTSW2", "DNSName": f"dualstack.{target}.", "EvaluateTargetHealth": True}
+    theirs = {"Name": "www.example.com", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "192.0.2.1"}]}
+    changes = [
+        {"Action": "CREATE", "ResourceRecordSet": {"Name": "airflow.example.com", "Type": "A", "AliasTarget": alias}},
+        {"Action": "CREATE", "ResourceRecordSet": theirs},
+    ]
+    route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
+    return zone
+
+
+def run(aws: Any, check: bool = False, **params: Any) -> dict[str, Any]:
+    wanted = {"name": "lab", "wait_interval": 0.01, "wait_timeout": 20, **params}
+    result: dict[str, Any] = aws.run(environment_teardown, check=check, **wanted)
+    return result
+
+
+def kinds(entries: list[dict[str, Any]]) -> set[str]:
+    return {entry["kind"] for entry in entries}
+
+
+def test_an_empty_account_changes_nothing(aws: Any) -> None:
+    result = run(aws)
+    assert not result["changed"]
+    assert aws.writes == []
+    assert result["report"] == ["Nothing belongs to the environment 'lab'."]
+
+
+def test_check_mode_lists_what_would_go_and_writes_nothing(aws: Any) -> None:
+    make(aws, "lab")
+    result = run(aws, check=True)
+    assert result["changed"]
+    assert aws.writes == []
+    assert {"instance", "database", "load_balancer", "vpc", "bucket", "instance_role"} <= kinds(result["deleted"])
+    assert "file_system" in kinds(result["kept"])
+
+
+def test_everything_goes_but_the_data(aws: Any) -> None:
+    made = make(aws, "lab")
+    result = run(aws)
+    assert not result.get("failed"), result["msg"]
+    ec2 = aws.client("ec2")
+    assert made["vpc"] not in [vpc["VpcId"] for vpc in ec2.describe_vpcs()["Vpcs"]]
+    assert ec2.describe_addresses()["Addresses"] == []
+    assert aws.client("rds").describe_db_instances()["DBInstances"] == []
+    assert aws.client("s3").list_buckets()["Buckets"] == []
+    assert aws.client("elbv2").describe_load_balancers()["LoadBalancers"] == []
+    assert aws.client("iam").list_roles(PathPrefix="/freehold/lab/")["Roles"] == []
+    assert kinds(result["kept"]) == {"file_system", "database_snapshot", "secret"}
+    assert {entry["id"] for entry in result["kept"] if entry["kind"] == "secret"} == KEPT_SECRETS
+
+
+def test_the_report_says_what_keeping_costs(aws: Any) -> None:
+    make(aws, "lab")
+    lines = [line for line in run(aws)["report"] if line.startswith("Kept the database snapshot")]
+    assert lines[0].endswith("at most 1.90 USD a month.")
+
+
+def test_a_second_run_changes_nothing(aws: Any) -> None:
+    make(aws, "lab")
+    run(aws)
+    result = run(aws)
+    assert not result["changed"], result["deleted"]
+    assert aws.writes == []
+
+
+def test_without_data_nothing_at_all_is_left(aws: Any) -> None:
+    make(aws, "lab")
+    run(aws)
+    result = run(aws, keep_data=False)
+    assert result["kept"] == []
+    assert aws.client("efs").describe_file_systems()["FileSystems"] == []
+    assert aws.client("rds").describe_db_snapshots(SnapshotType="manual")["DBSnapshots"] == []
+    assert aws.client("secretsmanager").list_secrets()["SecretList"] == []
+
+
+def test_another_environment_and_untagged_things_stay(aws: Any) -> None:
+    make(aws, "lab")
+    make(aws, "prod")
+    aws.client("efs").create_file_system(CreationToken="untagged", Encrypted=True)
+    before = run(aws, check=True, name="prod")
+    run(aws, keep_data=False)
+    assert run(aws, check=True, name="prod")["deleted"] == before["deleted"]
+    assert len(aws.client("efs").describe_file_systems()["FileSystems"]) == 2
+
+
+def test_only_our_record_leaves_somebody_elses_zone(aws: Any) -> None:
+    zone = add_public_name(aws, make(aws, "lab")["balancer"])
+    run(aws)
+    records = aws.client("route53").list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    assert sorted(record["Name"] for record in records if record["Type"] == "A") == ["www.example.com."]
+
+
+def test_a_half_made_environment_goes_as_well(aws: Any) -> None:
+    aws.client("ec2").create_vpc(
+        CidrBlock="10.20.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": tags_of("lab")}]
+    )
+    assert kinds(run(aws)["deleted"]) == {"vpc"}
+
+
+def test_what_is_still_held_is_tried_again(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(aws, "lab")
+    kind = removal.KINDS["security_group"]
+    refusals = iter(range(3))
+
+    def reluctant(client: Any, item: dict[str, Any], choices: removal.Choices) -> None:
+        if next(refusals, None) is not None:
+            error = {"Error": {"Code": "DependencyViolation", "Message": "has a dependent object"}}
+            raise removal.ClientError(error, "DeleteSecurityGroup")  # type: ignore[arg-type]
+        kind.delete(client, item, choices)
+
+    monkeypatch.setitem(removal.KINDS, "security_group", replace(kind, delete=reluctant))
+    assert not run(aws).get("failed")
+
+
+def test_a_failure_stops_the_rest_and_is_named(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make(aws, "lab")
+    kind = removal.KINDS["database"]
+
+    def refuse(_client: Any, _item: dict[str, Any], _choices: removal.Choices) -> None:
+        error = {"Error": {"Code": "AccessDenied", "Message": "not yours"}}
+        raise removal.ClientError(error, "DeleteDBInstance")  # type: ignore[arg-type]
+
+    monkeypatch.setitem(removal.KINDS, "database", replace(kind, delete=refuse))
+    result = run(aws)
+    assert result["failed"]
+    assert "Failed to delete the database freehold-lab" in result["msg"]
+    assert made["vpc"] in [vpc["VpcId"] for vpc in aws.client("ec2").describe_vpcs()["Vpcs"]]
+
+
+def test_every_kind_waits_only_for_kinds_before_it() -> None:
+    order = teardown.in_order(removal.KINDS)
+    assert sorted(order) == sorted(removal.KINDS)
+    for kind, definition in removal.KINDS.items():
+        assert all(order.index(name) < order.index(kind) for name in definition.after)
+    assert order[-1] == "vpc"
+
+
+def test_kinds_that_wait_for_each_other_are_an_error() -> None:
+    kind = removal.KINDS["vpc"]
+    with pytest.raises(ValueError, match="wait for each other"):
+        teardown.in_order({"a": replace(kind, after=("b",)), "b": replace(kind, after=("a",))})

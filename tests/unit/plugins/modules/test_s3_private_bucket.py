@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module s3_private_bucket against moto."""
+
+import json
+from typing import Any
+
+from ansible_collections.freehold.airflow.plugins.modules import s3_private_bucket
+
+TAGS = {"freehold:environment": "lab"}
+NAME = "freehold-lab-123456789012-logs"
+
+
+def run(aws: Any, **params: Any) -> dict[str, Any]:
+    result: dict[str, Any] = aws.run(s3_private_bucket, **{"name": NAME, "expiration_days": 90, "tags": TAGS, **params})
+    return result
+
+
+def names(result: dict[str, Any]) -> list[str]:
+    return [difference["name"] for difference in result["differences"]]
+
+
+def test_a_new_bucket_is_closed_encrypted_and_tls_only(aws: Any) -> None:
+    assert run(aws)["changed"]
+    s3 = aws.client("s3")
+    assert all(s3.get_public_access_block(Bucket=NAME)["PublicAccessBlockConfiguration"].values())
+    (statement,) = json.loads(s3.get_bucket_policy(Bucket=NAME)["Policy"])["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    (rule,) = s3.get_bucket_encryption(Bucket=NAME)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    (rule,) = s3.get_bucket_lifecycle_configuration(Bucket=NAME)["Rules"]
+    assert rule["Expiration"]["Days"] == 90
+
+
+def test_a_second_run_writes_nothing(aws: Any) -> None:
+    run(aws)
+    result = run(aws)
+    assert not result["changed"], result["differences"]
+    assert aws.writes == []
+
+
+def test_check_mode_creates_nothing(aws: Any) -> None:
+    assert names(run(aws, check=True)) == ["bucket"]
+    assert aws.writes == []
+
+
+def test_check_mode_names_what_it_would_change(aws: Any) -> None:
+    run(aws)
+    assert names(run(aws, check=True, expiration_days=30)) == ["lifecycle"]
+    assert aws.writes == []
+
+
+def test_what_somebody_opened_is_closed_again(aws: Any) -> None:
+    run(aws)
+    aws.client("s3").delete_public_access_block(Bucket=NAME)
+    assert names(run(aws)) == ["public_access"]
+    assert aws.writes == ["PutPublicAccessBlock"]
+
+
+def test_rules_and_tags_of_others_stay(aws: Any) -> None:
+    run(aws)
+    s3 = aws.client("s3")
+    theirs = {"ID": "theirs", "Status": "Enabled", "Filter": {"Prefix": "x/"}, "Expiration": {"Days": 1}}
+    ours = s3.get_bucket_lifecycle_configuration(Bucket=NAME)["Rules"]
+    s3.put_bucket_lifecycle_configuration(Bucket=NAME, LifecycleConfiguration={"Rules": [*ours, theirs]})
+    s3.put_bucket_tagging(Bucket=NAME, Tagging={"TagSet": [{"Key": "team", "Value": "data"}]})
+    tags = s3.get_bucket_tagging(Bucket=NAME)["TagSet"]
+    tags.append({"Key": "freehold:environment", "Value": "lab"})
+    s3.put_bucket_tagging(Bucket=NAME, Tagging={"TagSet": tags})
+    run(aws, expiration_days=30, tags={**TAGS, "Name": "lab-logs"})
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=NAME)["Rules"]
+    assert {rule["ID"]: rule["Expiration"]["Days"] for rule in rules} == {"theirs": 1, "freehold-expire": 30}
+    assert {"Key": "team", "Value": "data"} in s3.get_bucket_tagging(Bucket=NAME)["TagSet"]
+
+
+def test_a_bucket_of_another_environment_is_left_alone(aws: Any) -> None:
+    run(aws, tags={"freehold:environment": "prod"})
+    assert "belongs to the environment 'prod'" in run(aws)["msg"]
+    assert aws.writes == []
