@@ -49,6 +49,8 @@ _PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTP
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem")
 _KEPT_LINES = 30
+# The engine's words when a command of the Dockerfile failed: the same would happen again.
+_STEP_FAILED = "returned a non-zero code"
 
 
 @dataclass(frozen=True)
@@ -193,40 +195,47 @@ def ensure(client: docker.DockerClient, image: Image, progress: Progress, logs: 
         return
     began = progress.seconds
     progress.say(f"{image.repository}: building")
-    lines: list[str] = []
-    log_path = logs / f"build-{image.name}.log"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
     arguments = dict(image.arguments)
     if image.name == "base":
         arguments["ROOTFS"] = _root_file_system(client, progress)
-    with log_path.open("w") as log:
-        try:
-            for event in client.api.build(
-                fileobj=context(image.files),
-                custom_context=True,
-                # Builds reach package mirrors as this machine does.
-                network_mode="host",
-                buildargs=arguments,
-                tag=image.reference,
-                labels={names.LABEL: "1"},
-                rm=True,
-                forcerm=True,
-                decode=True,
-            ):
+    log_path = logs / f"build-{image.name}.log"
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    failure = _build(client, image, arguments, log_path)
+    if failure and _STEP_FAILED not in failure[-1]:
+        progress.say(f"{image.repository}: the engine stumbled, building again")
+        failure = _build(client, image, arguments, log_path)
+    if failure:
+        head = f"The image {image.repository} cannot be built (whole log: {log_path}); the last lines are:"
+        raise Refusal("\n".join([head, *failure]))
+    progress.say(f"{image.repository}: built in {progress.seconds - began:.0f} s")
+
+
+def _build(client: docker.DockerClient, image: Image, arguments: dict[str, str], log_path: Path) -> list[str]:
+    """Build once; return nothing, or the last lines of a build that failed."""
+    lines: list[str] = []
+    try:
+        events = client.api.build(
+            fileobj=context(image.files),
+            custom_context=True,
+            # Builds reach package mirrors as this machine does.
+            network_mode="host",
+            buildargs=arguments,
+            tag=image.reference,
+            labels={names.LABEL: "1"},
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        with log_path.open("w") as log:
+            for event in events:
                 text = str(event.get("stream") or event.get("error") or "")
                 log.write(text)
                 lines = [*lines, *text.rstrip().splitlines()][-_KEPT_LINES:]
                 if "error" in event:
-                    raise Refusal(_build_failure(image, lines, log_path))
-        except DockerException as error:
-            raise Refusal(f"The image {image.repository} cannot be built: {error}") from error
-    progress.say(f"{image.repository}: built in {progress.seconds - began:.0f} s")
-
-
-def _build_failure(image: Image, lines: list[str], log_path: Path) -> str:
-    return "\n".join(
-        [f"The image {image.repository} cannot be built (whole log: {log_path}); the last lines are:", *lines]
-    )
+                    return lines
+    except (DockerException, OSError) as error:
+        return [*lines, f"{type(error).__name__}: {error}"]
+    return []
 
 
 def context(files: Mapping[str, tuple[bytes, int]]) -> io.BytesIO:

@@ -139,20 +139,25 @@ def tunnel_server(port: int) -> str | None:
 
 
 def ask_nfs_server(host: str, port: int, timeout: float) -> None:
-    """Call the NULL procedure of NFS 4 (RFC 5531, RFC 8881). Raises OSError when no NFS 4 server answers."""
-    call = struct.pack(">10I", 0x46524545, 0, 2, 100003, 4, 0, 0, 0, 0, 0)
+    """Ask for the handle of the root (RFC 7530: PUTROOTFH, GETFH). Raises OSError when no NFS 4 server gives it."""
+    root = struct.pack(">5I", 0, 0, 2, 24, 10)  # no tag, minor version 0, two operations
+    who = struct.pack(">5I", 0, 0, 0, 0, 0)  # AUTH_SYS: stamp, no machine name, uid 0, gid 0, no groups
+    call = struct.pack(">8I", 0x46524545, 0, 2, 100003, 4, 1, 1, len(who)) + who + struct.pack(">2I", 0, 0) + root
     with socket.create_connection((host, port), timeout=timeout) as connection:
         connection.settimeout(timeout)
         connection.sendall(struct.pack(">I", 0x80000000 | len(call)) + call)
         answer = b""
-        while len(answer) < 28:
+        while len(answer) < 32:
             part = connection.recv(512)
             if not part:
                 raise ConnectionResetError("Connection reset by peer")
             answer += part
-    # fragment mark, transaction, REPLY, MSG_ACCEPTED, verifier (2 words), SUCCESS
-    if struct.unpack(">7I", answer[:28])[1:4] != (0x46524545, 1, 0) or answer[24:28] != b"\0\0\0\0":
+    # fragment mark, transaction, REPLY, accepted, verifier (2 words), SUCCESS, NFS4_OK
+    words = struct.unpack(">8I", answer[:32])
+    if words[1:4] != (0x46524545, 1, 0) or words[6] != 0:
         raise OSError("Protocol not supported")
+    if words[7] != 0:
+        raise OSError("access denied by server")
 
 
 def wait_for_server(request: Request, host: str, port: int) -> None:

@@ -40,7 +40,7 @@ class Server:
     """Answers one RPC call."""
 
     def __init__(self) -> None:
-        self.state = 0
+        self.state = self.status = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
         threading.Thread(target=self.serve, daemon=True).start()
@@ -49,7 +49,7 @@ class Server:
         connection, _ = self.listener.accept()
         with connection:
             transaction = connection.recv(512)[4:8]
-            reply = transaction + struct.pack(">5I", 1, 0, 0, 0, self.state)
+            reply = transaction + struct.pack(">6I", 1, 0, 0, 0, self.state, self.status)
             connection.sendall(struct.pack(">I", 0x80000000 | len(reply)) + reply)
 
 
@@ -60,13 +60,19 @@ def server() -> Iterator[Server]:
     running.listener.close()
 
 
-def test_a_server_that_answers_the_null_call_is_an_nfs_server(server: Server) -> None:
+def test_a_server_that_gives_its_root_is_an_nfs_server(server: Server) -> None:
     stand_in.ask_nfs_server("127.0.0.1", server.port, timeout=5)
 
 
 def test_a_server_of_another_program_is_none(server: Server) -> None:
     server.state = 1
     with pytest.raises(OSError, match="Protocol not supported"):
+        stand_in.ask_nfs_server("127.0.0.1", server.port, timeout=5)
+
+
+def test_a_server_that_does_not_give_its_root_denies_access(server: Server) -> None:
+    server.status = 13
+    with pytest.raises(OSError, match="access denied"):
         stand_in.ask_nfs_server("127.0.0.1", server.port, timeout=5)
 
 
