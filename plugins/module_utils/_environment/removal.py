@@ -69,7 +69,7 @@ class Kind:
     after: tuple[str, ...] = ()
     # Whether an item counts as deleted although AWS still shows it.
     leaving: Callable[[dict[str, Any]], bool] = field(default=lambda _item: False)
-    # Whether the items carry the environment's tag themselves; the finders of the others prove in another way whose they are.
+    # Whether the items carry the environment's tag themselves; finders of the others prove otherwise whose they are.
     tagged: bool = True
     # Whether AWS is done with it once the call was accepted, so that nothing has to be waited for.
     immediate: bool = False

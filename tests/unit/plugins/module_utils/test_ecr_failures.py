@@ -8,7 +8,8 @@ from ansible_collections.freehold.airflow.plugins.module_utils._ecr.failures imp
 CASES = {
     "pip: unknown package": (
         [
-            "\x1b[31mERROR: Could not find a version that satisfies the requirement nosuchpkg==1.0 (from versions: none)",
+            "\x1b[31mERROR: Could not find a version that satisfies the requirement nosuchpkg==1.0 (from versions:"
+            " none)",
             "ERROR: No matching distribution found for nosuchpkg==1.0",
         ],
         "'nosuchpkg==1.0' does not exist",
@@ -34,7 +35,7 @@ CASES = {
     ),
     "uv: unknown package": (
         [
-            "  × No solution found when resolving dependencies:",
+            "  \u00d7 No solution found when resolving dependencies:",
             "  ╰─▶ Because nosuchpkg was not found in the package registry and you require nosuchpkg, we can",
             "      conclude that your requirements are unsatisfiable.",
         ],

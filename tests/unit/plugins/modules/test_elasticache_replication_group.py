@@ -46,9 +46,12 @@ def test_a_new_group_is_encrypted_and_fails_over(
 ) -> None:
     requests: list[dict[str, Any]] = []
     create = api.create_group
-    monkeypatch.setattr(
-        api, "create_group", lambda client, request: requests.append(dict(request)) or create(client, request)
-    )
+
+    def remember(client: Any, request: dict[str, Any]) -> Any:
+        requests.append(dict(request))
+        return create(client, request)
+
+    monkeypatch.setattr(api, "create_group", remember)
     result = run(aws, wanted)
     (group,) = aws.client("elasticache").describe_replication_groups()["ReplicationGroups"]
     assert requests[0]["AuthToken"] == PASSWORD

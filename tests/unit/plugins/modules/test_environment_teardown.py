@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.freehold.airflow.plugins.module_utils._environment import removal, teardown
 from ansible_collections.freehold.airflow.plugins.modules import environment_teardown
+from botocore.exceptions import ClientError
 
 POLICY = json.dumps(
     {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
@@ -219,8 +220,8 @@ def test_what_is_still_held_is_tried_again(aws: Any, monkeypatch: pytest.MonkeyP
 
     def reluctant(client: Any, item: dict[str, Any], choices: removal.Choices) -> None:
         if next(refusals, None) is not None:
-            error = {"Error": {"Code": "DependencyViolation", "Message": "has a dependent object"}}
-            raise removal.ClientError(error, "DeleteSecurityGroup")  # type: ignore[arg-type]
+            error: Any = {"Error": {"Code": "DependencyViolation", "Message": "has a dependent object"}}
+            raise ClientError(error, "DeleteSecurityGroup")
         kind.delete(client, item, choices)
 
     monkeypatch.setitem(removal.KINDS, "security_group", replace(kind, delete=reluctant))
@@ -232,8 +233,8 @@ def test_a_failure_stops_the_rest_and_is_named(aws: Any, monkeypatch: pytest.Mon
     kind = removal.KINDS["database"]
 
     def refuse(_client: Any, _item: dict[str, Any], _choices: removal.Choices) -> None:
-        error = {"Error": {"Code": "AccessDenied", "Message": "not yours"}}
-        raise removal.ClientError(error, "DeleteDBInstance")  # type: ignore[arg-type]
+        error: Any = {"Error": {"Code": "AccessDenied", "Message": "not yours"}}
+        raise ClientError(error, "DeleteDBInstance")
 
     monkeypatch.setitem(removal.KINDS, "database", replace(kind, delete=refuse))
     result = run(aws)

@@ -60,9 +60,12 @@ def test_a_new_database_has_the_password_of_the_secret(
 ) -> None:
     requests: list[dict[str, Any]] = []
     create = api.create_instance
-    monkeypatch.setattr(
-        api, "create_instance", lambda client, request: requests.append(dict(request)) or create(client, request)
-    )
+
+    def remember(client: Any, request: dict[str, Any]) -> Any:
+        requests.append(dict(request))
+        return create(client, request)
+
+    monkeypatch.setattr(api, "create_instance", remember)
     result = run(aws, wanted)
     assert requests[0]["MasterUserPassword"] == PASSWORD
     assert PASSWORD not in str(result)
