@@ -221,7 +221,6 @@ def _build(client: docker.DockerClient, image: Image, arguments: dict[str, str],
             network_mode="host",
             buildargs=arguments,
             tag=image.reference,
-            labels={names.LABEL: "1"},
             rm=True,
             forcerm=True,
             decode=True,
@@ -280,7 +279,7 @@ def _bootstrap(client: docker.DockerClient) -> None:
         if made.returncode != 0:
             raise Refusal("\n".join(["mmdebstrap failed; its last lines are:", *made.stderr.splitlines()[-10:]]))
         repository, tag = _ROOTFS.split(":")
-        client.api.import_image_from_file(str(tar), repository=repository, tag=tag, changes=[f"LABEL {names.LABEL}=1"])
+        client.api.import_image_from_file(str(tar), repository=repository, tag=tag)
 
 
 def _keyring() -> list[str]:
@@ -293,7 +292,7 @@ def remove_outdated(client: docker.DockerClient, current: Iterable[Image]) -> No
     kept = {image.reference for image in current}
     used = {container["ImageID"] for container in client.api.containers(all=True)}
     repositories = {image.repository for image in current}
-    for found in client.images.list(filters={"label": f"{names.LABEL}=1"}):
+    for found in client.images.list():
         for tag in found.tags:
             repository, _, version = tag.rpartition(":")
             if repository in repositories and version != "latest" and tag not in kept and found.id not in used:
@@ -305,13 +304,15 @@ def remove_outdated(client: docker.DockerClient, current: Iterable[Image]) -> No
 
 
 def remove_all(client: docker.DockerClient) -> int:
-    """Remove every image of the lab; return how many."""
+    """Remove every image of the lab, and what was built on it for its registry; return how many names."""
+    own = (f"{names.PREFIX}/", f"127.0.0.1:{names.REGISTRY_PORT}/")
     removed = 0
-    for found in client.images.list(filters={"label": f"{names.LABEL}=1"}):
-        for reference in found.tags or [str(found.id)]:
-            try:
-                client.api.remove_image(reference, force=True)
-            except DockerException:
-                continue
-            removed += 1
+    for found in client.images.list():
+        for tag in found.tags:
+            if tag.startswith(own):
+                try:
+                    client.api.remove_image(tag, force=True)
+                except DockerException:
+                    continue
+                removed += 1
     return removed
