@@ -28,10 +28,12 @@ _PID_FILES = {
     Path("/var/run/docker/containerd/containerd.pid"): "containerd",
     Path("/var/run/docker/containerd/docker-containerd.pid"): "containerd",
 }
-_CONTAINERD_SOCKETS = {
-    Path("/run/containerd/containerd.sock"),
-    Path("/var/run/docker/containerd/containerd.sock"),
+# Sockets of a containerd, and the pid file of the one that dockerd itself started; the system's own has none.
+_CONTAINERD_SOCKETS: dict[Path, Path | None] = {
+    Path("/run/containerd/containerd.sock"): None,
+    Path("/var/run/docker/containerd/containerd.sock"): Path("/var/run/docker/containerd/containerd.pid"),
 }
+_ENGINE_SOCKET = Path("/var/run/docker.sock")
 
 
 def pid_file() -> Path:
@@ -128,22 +130,21 @@ def clear_remains(progress: Progress) -> None:
         if pid is not None and _program(pid) != program:
             progress.say(f"Removing the stale {path}")
             path.unlink(missing_ok=True)
-    for path in _CONTAINERD_SOCKETS:
+    for path, owner in _CONTAINERD_SOCKETS.items():
         if path.exists() and not _answers(path):
-            _end_containerd(progress)
+            if owner is not None:
+                _end_containerd(owner, progress)
             path.unlink(missing_ok=True)
-    dead = Path("/var/run/docker.sock")
-    if dead.is_socket() and not _answers(dead):
-        dead.unlink(missing_ok=True)
+    if _ENGINE_SOCKET.is_socket() and not _answers(_ENGINE_SOCKET):
+        _ENGINE_SOCKET.unlink(missing_ok=True)
 
 
-def _end_containerd(progress: Progress) -> None:
-    path = Path("/var/run/docker/containerd/containerd.pid")
-    pid = _read_pid(path)
+def _end_containerd(pid_file: Path, progress: Progress) -> None:
+    pid = _read_pid(pid_file)
     if pid is not None and _program(pid) == "containerd":
         progress.say("Ending a containerd that no longer answers")
         end_process(pid, seconds=5)
-        path.unlink(missing_ok=True)
+        pid_file.unlink(missing_ok=True)
 
 
 def _read_pid(path: Path) -> int | None:

@@ -16,11 +16,17 @@ from lab.progress import Progress
 from lab.refusal import Refusal
 
 
+_ended: list[int] = []
+
+
 @pytest.fixture
 def remains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A /var/run of its own."""
+    """A /var/run of its own; and should any path escape it, nothing of this machine is ended."""
     monkeypatch.setattr(engine, "_PID_FILES", {tmp_path / "docker.pid": "dockerd"})
-    monkeypatch.setattr(engine, "_CONTAINERD_SOCKETS", {tmp_path / "containerd.sock"})
+    monkeypatch.setattr(engine, "_CONTAINERD_SOCKETS", {tmp_path / "containerd.sock": tmp_path / "containerd.pid"})
+    monkeypatch.setattr(engine, "_ENGINE_SOCKET", tmp_path / "docker.sock")
+    monkeypatch.setattr(engine, "end_process", lambda pid, seconds: _ended.append(pid))
+    _ended.clear()
     return tmp_path
 
 
@@ -42,6 +48,16 @@ def test_a_socket_on_which_nobody_listens_is_removed(remains: Path) -> None:
         dead.bind(str(path))
     engine.clear_remains(Progress())
     assert not path.exists()
+
+
+def test_a_containerd_that_no_longer_answers_is_ended(remains: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = remains / "containerd.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    (remains / "containerd.pid").write_text("4321\n")
+    monkeypatch.setattr(engine, "_program", {4321: "containerd"}.get)
+    engine.clear_remains(Progress())
+    assert _ended == [4321]
 
 
 def test_a_socket_that_answers_stays(remains: Path) -> None:
