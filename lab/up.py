@@ -33,7 +33,7 @@ _OTHER_SOURCES = (
 )
 # Files of the state volume that people and playbooks need, and their modes.
 _EXPORTED = {"ca.pem": 0o644, "credentials": 0o600, "admin-token": 0o600}
-_CONFLICT = 409
+_REMOVALS = 5
 
 
 @dataclass
@@ -248,13 +248,16 @@ class Up:
         self.progress.say(f"{name} started")
 
     def _remove(self, name: str) -> None:
-        try:
-            self.client.api.remove_container(name, force=True, v=True)
-        except NotFound:
-            return
-        except APIError as error:
-            if error.status_code != _CONFLICT:
-                raise
+        for attempt in range(_REMOVALS):
+            try:
+                self.client.api.remove_container(name, force=True, v=True)
+            except NotFound:
+                return
+            except APIError:
+                # Being removed already, or an engine that has just lost its containerd: both pass within seconds.
+                if attempt == _REMOVALS - 1:
+                    raise
+                time.sleep(2)
 
     def _wait_for_api(self) -> None:
         deadline = time.monotonic() + _API_SECONDS

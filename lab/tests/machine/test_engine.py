@@ -15,7 +15,6 @@ from lab import engine
 from lab.progress import Progress
 from lab.refusal import Refusal
 
-
 _ended: list[int] = []
 
 
