@@ -124,19 +124,14 @@ def route_plan(network: Mapping[str, Any], zones: Iterable[str], nat: str) -> li
 
 
 def route_changes(plan: Iterable[Mapping[str, Any]], network: Mapping[str, Any], environment: str) -> list[Any]:
-    """Return the planned route tables that are missing, lack a subnet, or lead somewhere else."""
+    """Return the planned route tables that are missing, have other subnets, or lack a route."""
     found = {table["tags"].get("Name"): table for table in network["route_tables"]}
     changes = []
     for table in plan:
         current = found.get(f"{environment}-{table['name']}")
         wanted = {(way["dest"], way.get("gateway_id") or way.get("nat_gateway_id")) for way in table["routes"]}
-        # Routes within the VPC and to S3 come by themselves.
-        ways = current and {
-            (route["destination"], route["target"])
-            for route in current["routes"]
-            if route["destination"] and route["target"] != "local"
-        }
-        if not current or current["subnet_ids"] != sorted(table["subnet_ids"]) or ways != wanted:
+        ways = {(route["destination"], route["target"]) for route in current["routes"]} if current else set()
+        if not current or current["subnet_ids"] != sorted(table["subnet_ids"]) or not wanted <= ways:
             changes.append(table)
     return changes
 

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module ec2_route_tables against moto."""
+
+from typing import Any
+
+import pytest
+from ansible_collections.freehold.airflow.plugins.modules import ec2_route_tables
+
+TAGS = {"freehold:environment": "lab"}
+
+
+class Network:
+    """A VPC with two subnets and two internet gateways' worth of targets."""
+
+    def __init__(self, aws: Any) -> None:
+        self.aws = aws
+        self.ec2 = aws.client("ec2")
+        self.vpc_id = self.ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+        self.subnets = [
+            self.ec2.create_subnet(VpcId=self.vpc_id, CidrBlock=cidr)["Subnet"]["SubnetId"]
+            for cidr in ("10.20.0.0/24", "10.20.1.0/24")
+        ]
+        self.gateways = []
+        for subnet_id in self.subnets:
+            address = self.ec2.allocate_address(Domain="vpc")["AllocationId"]
+            gateway = self.ec2.create_nat_gateway(SubnetId=subnet_id, AllocationId=address)
+            self.gateways.append(gateway["NatGateway"]["NatGatewayId"])
+
+    def table(self, name: str, subnets: list[int], gateway: int) -> dict[str, Any]:
+        return {
+            "name": name,
+            "subnet_ids": [self.subnets[number] for number in subnets],
+            "routes": [{"dest": "0.0.0.0/0", "nat_gateway_id": self.gateways[gateway]}],
+        }
+
+    def run(self, *tables: dict[str, Any], check: bool = False) -> dict[str, Any]:
+        result: dict[str, Any] = self.aws.run(
+            ec2_route_tables, check=check, vpc_id=self.vpc_id, name_prefix="lab-", tables=list(tables), tags=TAGS
+        )
+        return result
+
+    def ways(self) -> dict[str, str]:
+        """Where each subnet's default route leads, by the subnet's number."""
+        ways = {}
+        for table in self.ec2.describe_route_tables()["RouteTables"]:
+            for link in table["Associations"]:
+                if link.get("SubnetId") in self.subnets:
+                    route = next(way for way in table["Routes"] if way.get("DestinationCidrBlock") == "0.0.0.0/0")
+                    ways[link["SubnetId"]] = route["NatGatewayId"]
+        return ways
+
+
+@pytest.fixture
+def network(aws: Any) -> Network:
+    return Network(aws)
+
+
+def test_tables_are_made_with_their_routes_and_subnets(network: Network) -> None:
+    assert network.run(network.table("private", [0, 1], 0))["changed"]
+    assert network.ways() == dict.fromkeys(network.subnets, network.gateways[0])
+
+
+def test_a_second_run_writes_nothing(network: Network) -> None:
+    network.run(network.table("private", [0, 1], 0))
+    assert not network.run(network.table("private", [0, 1], 0))["changed"]
+    assert network.aws.writes == []
+
+
+def test_a_subnet_moves_to_another_table_without_being_cut_off(network: Network) -> None:
+    network.run(network.table("private", [0, 1], 0))
+    network.run(network.table("private-b", [1], 1))
+    assert "ReplaceRouteTableAssociation" in network.aws.writes
+    assert "DisassociateRouteTable" not in network.aws.writes
+    assert network.ways() == dict(zip(network.subnets, network.gateways, strict=True))
+
+
+def test_another_gateway_replaces_the_route(network: Network) -> None:
+    network.run(network.table("private", [0], 0))
+    result = network.run(network.table("private", [0], 1))
+    assert network.aws.writes == ["ReplaceRoute"]
+    assert result["changes"] == [
+        {"name": "lab-private 0.0.0.0/0", "current": network.gateways[0], "desired": network.gateways[1]}
+    ]
+
+
+def test_a_subnet_that_is_not_wanted_is_taken_away(network: Network) -> None:
+    network.run(network.table("private", [0, 1], 0))
+    network.run(network.table("private", [0], 0))
+    assert list(network.ways()) == [network.subnets[0]]
+
+
+def test_routes_of_somebody_else_stay(network: Network) -> None:
+    network.run(network.table("private", [0], 0))
+    table = next(
+        found["RouteTableId"]
+        for found in network.ec2.describe_route_tables()["RouteTables"]
+        if any(link.get("SubnetId") == network.subnets[0] for link in found["Associations"])
+    )
+    network.ec2.create_route(RouteTableId=table, DestinationCidrBlock="10.99.0.0/16", NatGatewayId=network.gateways[1])
+    assert not network.run(network.table("private", [0], 0))["changed"]
+
+
+def test_check_mode_writes_nothing(network: Network) -> None:
+    result = network.run(network.table("private", [0], 0), check=True)
+    assert len(result["changes"]) == 3
+    assert network.aws.writes == []
