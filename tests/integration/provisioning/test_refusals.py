@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bad input ends in one sentence that names the variable, before the first write."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.integration.provisioning.conftest import Api
+
+HOST: dict[str, Any] = {"instance_type": "t3.medium", "volume_gib": 20, "count": 1}
+ALL_DUTIES = ["webserver", "scheduler", "worker"]
+
+# name of the case: (role, variables, words of the sentence)
+CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
+    "a name in capitals": ("network", {"environment_name": "Lab"}, ["'Lab'", "environment_name"]),
+    "a name with a dot": ("network", {"environment_name": "lab.eu"}, ["'lab.eu'", "environment_name"]),
+    "nobody may come in": ("network", {"network_client_cidrs": []}, ["network_client_cidrs"]),
+    "an unknown NAT switch": ("network", {"network_nat": "two"}, ["network_nat", "per_zone"]),
+    "one zone": ("network", {"network_zone_count": 1}, ["two availability zones", "network_zone_count"]),
+    "one named zone": ("network", {"network_zones": ["eu-west-1a"]}, ["two availability zones", "network_zones"]),
+    "one zone named twice": (
+        "network",
+        {"network_zones": ["eu-west-1a", "eu-west-1a"]},
+        ["2 different availability zones", "network_zones"],
+    ),
+    "a zone of another region": (
+        "network",
+        {"network_zones": ["eu-west-1a", "us-east-1a"]},
+        ["us-east-1a", "network_zones"],
+    ),
+    "more zones than there are": ("network", {"network_zone_count": 4}, ["4 different", "network_zone_count"]),
+    "a network too small": ("network", {"network_cidr": "10.20.0.0/26"}, ["10.20.0.0/26", "network_cidr"]),
+    "a network too large": ("network", {"network_cidr": "10.0.0.0/8"}, ["10.0.0.0/8", "network_cidr"]),
+    "no network": ("network", {"network_cidr": "10.20.0.0/16 "}, ["network"]),
+    "Docker's own network": ("network", {"network_cidr": "172.17.0.0/16"}, ["172.17.0.0/16", "network_cidr"]),
+    "another VPC's addresses": ("network", {"network_cidr": "10.99.0.0/20"}, ["10.99.0.0/16", "network_cidr"]),
+    "a VPC of that name": (
+        "network",
+        {"environment_name": "taken"},
+        ["already called 'taken-vpc'", "environment_name"],
+    ),
+    "two VPCs of one environment": (
+        "network",
+        {"environment_name": "twice"},
+        ["2 VPCs carry", "'twice'", "environment_name"],
+    ),
+    "other addresses than the environment has": (
+        "network",
+        {"environment_name": "there", "network_cidr": "10.50.0.0/16"},
+        ["10.40.0.0/16, not 10.50.0.0/16", "network_cidr"],
+    ),
+    "a VPC that is not there": (
+        "network",
+        {
+            "network_existing_vpc_id": "vpc-0",
+            "network_existing_public_subnet_ids": ["subnet-1", "subnet-2"],
+            "network_existing_private_subnet_ids": ["subnet-3", "subnet-4"],
+        },
+        ["vpc-0", "network_existing_vpc_id"],
+    ),
+    "a VPC without its subnets": (
+        "network",
+        {"network_existing_vpc_id": "vpc-0"},
+        ["network_existing_public_subnet_ids"],
+    ),
+    "an unknown duty": (
+        "identity",
+        {"hosts_fleet": [{**HOST, "name": "all", "duties": ["master"]}]},
+        ["master", "hosts_fleet"],
+    ),
+    "a name too long for IAM": (
+        "identity",
+        {
+            "environment_name": "a-name-that-says-far-too-much-of-it",
+            "hosts_fleet": [{**HOST, "name": "all", "duties": ALL_DUTIES}],
+        },
+        ["64 characters", "environment_name"],
+    ),
+    "an unknown instance type": (
+        "hosts",
+        {"hosts_fleet": [{**HOST, "name": "all", "duties": ALL_DUTIES, "instance_type": "t9.huge"}]},
+        ["t9.huge", "hosts_fleet"],
+    ),
+    "a duty without a host": (
+        "hosts",
+        {"hosts_fleet": [{**HOST, "name": "all", "duties": ["webserver", "worker"]}]},
+        ["no host with the duty scheduler", "hosts_fleet"],
+    ),
+    "a duty with no hosts": (
+        "hosts",
+        {
+            "hosts_fleet": [
+                {**HOST, "name": "all", "duties": ALL_DUTIES[:2]},
+                {**HOST, "name": "worker", "duties": ["worker"], "count": 0},
+            ]
+        },
+        ["no host with the duty worker", "hosts_fleet"],
+    ),
+    "two entries of one name": (
+        "hosts",
+        {"hosts_fleet": [{**HOST, "name": "all", "duties": ALL_DUTIES}] * 2},
+        ["two entries of one name", "hosts_fleet"],
+    ),
+    "an entry with a strange name": (
+        "hosts",
+        {"hosts_fleet": [{**HOST, "name": "All Of It", "duties": ALL_DUTIES}]},
+        ["All Of It", "hosts_fleet"],
+    ),
+    "a host name too long for DNS": (
+        "hosts",
+        {"hosts_fleet": [{**HOST, "name": "a" * 60, "duties": ALL_DUTIES}]},
+        ["63 characters", "hosts_fleet"],
+    ),
+    "no key file": ("hosts", {"hosts_public_key_file": "/none/key.pub"}, ["/none/key.pub", "hosts_public_key_file"]),
+    "no such image": ("hosts", {"hosts_image_name": "debian-99-*"}, ["debian-99-*", "hosts_image_name"]),
+    "no certificate": (
+        "certificate",
+        {"certificate_domain_name": ""},
+        ["certificate_domain_name", "certificate_existing_arn"],
+    ),
+    "a certificate of another zone": (
+        "certificate",
+        {"certificate_domain_name": "airflow.example.org"},
+        ["airflow.example.org", "freehold.localhost", "certificate_zone"],
+    ),
+    "an ARN of something else": (
+        "certificate",
+        {"certificate_existing_arn": "arn:aws:s3:::bucket"},
+        ["certificate_existing_arn"],
+    ),
+    "a name too long for a load balancer": (
+        "load_balancer",
+        {"environment_name": "a-name-that-says-too-much"},
+        ["32 characters", "environment_name"],
+    ),
+    "an unknown scheme": ("load_balancer", {"load_balancer_scheme": "public"}, ["load_balancer_scheme"]),
+    "no such zone": ("dns", {"dns_create_zone": False}, ["freehold.localhost", "dns_zone"]),
+    "a name of another zone": ("dns", {"dns_name": "airflow.example.org"}, ["airflow.example.org", "dns_name"]),
+}
+
+
+@pytest.fixture(scope="module")
+def refusals(api: Api) -> dict[str, str]:
+    """Run every case, all in one process, and return what each said."""
+    ec2 = api.client("ec2")
+    ec2.create_vpc(CidrBlock="10.99.0.0/16")
+    for cidr, key, value in (
+        ("10.60.0.0/16", "Name", "taken-vpc"),
+        ("10.61.0.0/16", "freehold:environment", "twice"),
+        ("10.62.0.0/16", "freehold:environment", "twice"),
+        ("10.40.0.0/16", "freehold:environment", "there"),
+    ):
+        tags = [{"ResourceType": "vpc", "Tags": [{"Key": key, "Value": value}]}]
+        ec2.create_vpc(CidrBlock=cidr, TagSpecifications=tags)
+    plays = []
+    for number, (role, variables, _words) in enumerate(CASES.values()):
+        play = api.play([f"{role}/preflight"], **variables)
+        said = {"content": "{{ ansible_failed_result | to_json }}", "dest": str(api.home / f"{number}.json")}
+        note = {"name": "Note what was said", "ansible.builtin.copy": {**said, "mode": "0600"}}
+        play["tasks"] = [{"name": "Try", "block": play["tasks"], "rescue": [note]}]
+        plays.append(play)
+    run = api.run(plays)
+    assert run.code == 0, run.output
+    assert run.writes == []
+    return {name: _sentence(api, number) for number, name in enumerate(CASES)}
+
+
+def _sentence(api: Api, number: int) -> str:
+    """Return the message of the item or the task that failed; empty when the case was not refused."""
+    path = api.home / f"{number}.json"
+    if not path.exists():
+        return ""
+    result = json.loads(path.read_text())
+    failed = [item for item in result.get("results", []) if item.get("failed")]
+    return str((failed or [result])[0]["msg"])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_is_refused_in_a_sentence_that_names_the_variable(name: str, refusals: dict[str, str]) -> None:
+    said = refusals[name]
+    assert said, "not refused"
+    for word in CASES[name][2]:
+        assert word in said
+    assert "\n" not in said.strip()
