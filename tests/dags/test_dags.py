@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The committed DAGs import cleanly, have the shape that their texts promise, and their functions do what they say.
 
-Needs Airflow: ``make test-dags`` runs this inside the image.
+Needs Airflow, so it runs inside the image: see image/README.md, section "Tests".
 """
 
 from __future__ import annotations
