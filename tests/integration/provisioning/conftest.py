@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The provisioning roles against the lab's API alone: no containers, so everything is ready as soon as it is asked for."""
+"""The provisioning roles against the lab's API alone: no containers, so all is ready as soon as it is asked for."""
 
 import json
 import os
