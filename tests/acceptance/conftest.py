@@ -203,7 +203,7 @@ def empty_check(lab: Run, requests_log: Requests) -> tuple[Run, list[dict[str, A
 
 
 @pytest.fixture(scope="session")
-def site(empty_check: Any) -> Site:
+def site(lab: Run) -> Site:
     """The environment, brought up by the command its users type."""
     first = run("make", "site")
     password = run("make", "--silent", "password").output.strip().splitlines()[-1]
