@@ -10,6 +10,7 @@ import ipaddress
 from typing import Any
 
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
+from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.models.subnets import Subnet
 
 from lab.api import backends
@@ -62,6 +63,15 @@ def _give_the_address_back(original: Any, ec2: Any, eni_id: str) -> None:
     if interface is not None:
         for entry in interface.private_ip_addresses:
             interface.subnet.del_subnet_ip(entry["PrivateIpAddress"])
+
+
+@wraps(NatGatewayBackend, "delete_nat_gateway")
+def _give_the_interface_back(original: Any, ec2: Any, nat_gateway_id: str) -> Any:
+    """moto keeps the interface of a gateway that is gone, so that its subnet could never be deleted."""
+    gateway = original(ec2, nat_gateway_id)
+    if gateway._eni.id in ec2.enis:
+        ec2.delete_network_interface(gateway._eni.id)
+    return gateway
 
 
 @checks("ec2", "CreateNetworkInterface", "RunInstances")
