@@ -415,7 +415,7 @@ KINDS: dict[str, Kind] = {
         immediate=True,
     ),
     "key_pair": Kind(
-        "ec2", find.key_pairs, lambda item: item["KeyName"], _call("delete_key_pair", "KeyPairId", "KeyPairId")
+        "ec2", find.key_pairs, lambda item: item["KeyName"], _call("delete_key_pair", "KeyName", "KeyName")
     ),
     "instance_role": Kind(
         "iam", instance_roles, lambda item: item["RoleName"], delete_instance_role, after=("instance",)
