@@ -10,6 +10,7 @@ import platform
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from lab.refusal import Refusal
 _LEAST_MEMORY_MIB = 5000
 # Images take 3 GB, and every host's own copy of the Airflow image 0.8 GB.
 _LEAST_DISK_GIB = 12
+# How long a port may be nobody's while docker starts the container that publishes it.
+_STARTING_SECONDS = 3.0
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 # What a host needs to be a machine: systemd, an own docker engine, mounts, packet filters. Never --privileged, and
@@ -96,15 +99,23 @@ def refuse_the_unfit(client: docker.DockerClient) -> None:
 
 def refuse_taken_ports(client: docker.DockerClient) -> None:
     """Raise Refusal when another program has a port that the lab publishes on the loopback interface."""
+    for port in (names.API_PORT, names.REGISTRY_PORT, names.TUNNEL_PORT, names.HTTP_PORT, names.HTTPS_PORT):
+        # A container of ours that is just starting listens a moment before docker says that the port is its own.
+        deadline = time.monotonic() + _STARTING_SECONDS
+        while port not in _own_ports(client) and _listens(port):
+            if time.monotonic() > deadline:
+                raise Refusal(
+                    f"Port {port} of 127.0.0.1 is taken by another program, and the lab needs it: end that program "
+                    f"first (sudo ss -lntp 'sport = :{port}' names it)."
+                )
+            time.sleep(0.2)
+
+
+def _own_ports(client: docker.DockerClient) -> set[int | None]:
     own: set[int | None] = set()
     for container in client.api.containers(filters={"label": names.LABEL}):
         own.update(port.get("PublicPort") for port in container.get("Ports") or [])
-    for port in (names.API_PORT, names.REGISTRY_PORT, names.TUNNEL_PORT, names.HTTP_PORT, names.HTTPS_PORT):
-        if port not in own and _listens(port):
-            raise Refusal(
-                f"Port {port} of 127.0.0.1 is taken by another program, and the lab needs it: end that program first "
-                f"(sudo ss -lntp 'sport = :{port}' names it)."
-            )
+    return own
 
 
 def network_in_the_way(client: docker.DockerClient) -> str | None:
