@@ -35,6 +35,7 @@ ORDER = [
     "test_empty_environment",
     "test_site",
     "test_second_run",
+    "test_check_mode",
     "test_entrance",
     "test_access",
     "test_browser",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .conftest import Run, Site, run
+from .conftest import Run
 
 
 def test_nothing_changes_on_any_host(second_run: tuple[Run, list[dict[str, Any]]]) -> None:
@@ -25,8 +25,3 @@ def test_no_write_call_reaches_the_api(second_run: tuple[Run, list[dict[str, Any
         if request["write"] and not (request["service"] == "s3" and "PutObject" in request["operation"])
     ]
     assert writes == []
-
-
-def test_check_mode_predicts_no_change(second_run: tuple[Run, list[dict[str, Any]]], site: Site) -> None:
-    done = run("ansible-playbook", "site.yml", "--check", "--diff")
-    assert {host: figures["changed"] for host, figures in done.recap().items() if figures["changed"]} == {}
