@@ -250,8 +250,8 @@ def _redirect(config: Mapping[str, Any], clause: str, listener: Listener) -> str
     path = filled(_get(config, "Path") or "/#{path}")
     query = _get(config, "Query")
     query = "#{query}" if query is None else query
-    default_port = {"http": "80", "https": "443"}.get(protocol)
-    location = f"{protocol}://{host}" + ("" if port == default_port else f":{port}") + path
+    # The port stands there even where it is the protocol's own: clients see https://host:443/ on AWS.
+    location = f"{protocol}://{host}:{port}{path}"
     code = (_get(config, "StatusCode") or "HTTP_301").removeprefix("HTTP_")
     if query == "#{query}":
         location += "%[var(txn.query)]"

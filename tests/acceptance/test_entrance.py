@@ -16,8 +16,7 @@ def test_plain_http_is_sent_to_https(site: Site) -> None:
         "GET", "/dags?x=1", headers={"Host": HOST}, redirect=False, timeout=10
     )
     assert answer.status == 301
-    # A load balancer of AWS names the port even where it is the usual one.
-    assert answer.headers["Location"].replace(":443/", "/") == f"https://{HOST}/dags?x=1"
+    assert answer.headers["Location"] == f"https://{HOST}:443/dags?x=1"
 
 
 def test_the_certificate_is_the_authoritys_and_names_the_host(site: Site) -> None:

@@ -105,7 +105,7 @@ def test_an_https_listener_shows_all_its_certificates() -> None:
     [
         (
             {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"},
-            "https://%[req.hdr(host),field(1,:)]%[path]%[var(txn.query)]",
+            "https://%[req.hdr(host),field(1,:)]:443%[path]%[var(txn.query)]",
         ),
         (
             {"Protocol": "HTTPS", "Port": "8443", "Host": "x.#{host}", "StatusCode": "HTTP_301"},
@@ -113,11 +113,11 @@ def test_an_https_listener_shows_all_its_certificates() -> None:
         ),
         (
             {"Path": "/new", "Query": "", "StatusCode": "HTTP_301"},
-            "http://%[req.hdr(host),field(1,:)]/new",
+            "http://%[req.hdr(host),field(1,:)]:80/new",
         ),
         (
             {"Query": "a=b&#{query}", "StatusCode": "HTTP_301"},
-            "http://%[req.hdr(host),field(1,:)]%[path]?a=b&%[query]",
+            "http://%[req.hdr(host),field(1,:)]:80%[path]?a=b&%[query]",
         ),
     ],
 )
