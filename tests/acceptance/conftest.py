@@ -2,7 +2,8 @@
 """The life of one environment in the lab, told in fixtures; the tests look at what each step left behind.
 
 ``site`` brings a whole environment up (from nothing, or from what an earlier run left) and everything after it looks
-at that same environment: the lab is one per machine.
+at that same environment: the lab is one per machine. ``pytest --keep`` looks at the environment that stands, instead of
+beginning with an empty lab.
 """
 
 from __future__ import annotations
@@ -182,10 +183,16 @@ def engine() -> Iterator[docker.DockerClient]:
     client.close()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option for the daily work on one module."""
+    parser.addoption("--keep", action="store_true", help="look at the environment that stands in the lab")
+
+
 @pytest.fixture(scope="session")
-def lab() -> Run:
-    """A lab without an environment in it."""
-    run("make", "lab-down")
+def lab(request: pytest.FixtureRequest) -> Run:
+    """A lab without an environment in it, unless ``--keep`` was given."""
+    if not request.config.getoption("--keep"):
+        run("make", "lab-down")
     return run("make", "lab-up")
 
 
