@@ -28,7 +28,9 @@ def _network(cidr: Any) -> ipaddress.IPv4Network:
     try:
         return ipaddress.IPv4Network(cidr)
     except ValueError as error:
-        raise AnsibleFilterError(f"'{cidr}' is not an IPv4 network in CIDR form: {error}.") from error
+        raise AnsibleFilterError(
+            f"'{cidr}' is not an IPv4 network in CIDR form ({error}). Change network_cidr."
+        ) from error
 
 
 def overlapping_cidrs(cidr: str, others: Iterable[str]) -> list[str]:

@@ -82,7 +82,7 @@ def run(*command: str, timeout: int = 1500, ok: bool = True, env: dict[str, str]
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1", **(env or {})},
+        env={**os.environ, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1", **(env or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -66,7 +66,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "a name longer than AWS allows": (
         {"environment_name": "an-environment-with-a-very-long-name", "network_cidr": "10.99.0.0/16"},
         "environment_name",
-        "character",
+        "3 to 20",
     ),
     "a name that AWS does not take": (
         {"environment_name": "My_Env", "network_cidr": "10.99.0.0/16"},
