@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from freehold_airflow.publish import publish
 
-from bundle.tests.trees import Publish, archive
+from bundle.tests.trees import Publish, stream
 
 
 @pytest.fixture
@@ -20,4 +20,4 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def put(root: Path) -> Publish:
     """Publish a tree under a name."""
-    return lambda release, tree: publish(root, release, archive(tree))
+    return lambda release, tree: publish(root, stream(release, tree))

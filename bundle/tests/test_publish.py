@@ -4,15 +4,20 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tarfile
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from freehold_airflow.publish import MAX_PACKS, exclusive, move_pointer, publish, retain
-from freehold_airflow.release import Manifest, ReleaseError, Store
+from freehold_airflow.copies import Copies
+from freehold_airflow.publish import MAX_PACKS, check, exclusive, look, main, move_pointer, publish, retain
+from freehold_airflow.release import Difference, Manifest, Pointer, ReleaseError, Store, read_tree, tree_hash
 
-from bundle.tests.trees import TREE, Publish, Tree, archive
+from bundle.tests.trees import TREE, Publish, Tree, entries, sha256, stream
 
 
 def files(root: Path) -> set[str]:
@@ -77,9 +82,80 @@ def test_another_tree_under_the_same_name_is_refused(root: Path, put: Publish) -
 
 
 def test_an_unexpected_tree_is_refused_before_anything_is_written(root: Path) -> None:
-    with pytest.raises(ReleaseError, match="the archive has the tree"):
-        publish(root, "aaa", archive(TREE), tree="0" * 64)
+    with pytest.raises(ReleaseError, match="gives the tree"):
+        publish(root, stream("aaa", TREE, tree="0" * 64))
     assert not root.exists()
+
+
+CHANGES: list[Tree] = [
+    {},
+    {"first.py": b"print('First')\n"},
+    {"run.sh": b"#!/bin/sh\n"},
+    {"link.py": "same.py"},
+    {"link.py": b"no link any more\n"},
+    {"first.py": "same.py"},
+    {"new/deep.py": b"", "copy.py": b"select 1;\n"},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("removed", [[], ["same.py"], ["pack age/__init__.py", "run.sh"]])
+def test_a_difference_gives_what_the_whole_tree_gives(
+    root: Path, put: Publish, change: Tree, removed: list[str], tmp_path: Path
+) -> None:
+    put("aaa", TREE)
+    tree = {path: what for path, what in (TREE | change).items() if path not in removed}
+    by_difference = publish(root, stream("bbb", tree, ("aaa", TREE)))
+    whole = publish(tmp_path / "other", stream("bbb", tree))
+    assert by_difference.tree == whole.tree
+    assert Store(root).manifest("bbb").entries == Store(tmp_path / "other").manifest("bbb").entries
+    copy = Copies(tmp_path / "host", "dags").ensure(Store(root), "bbb")
+    assert tree_hash(read_tree(copy)) == whole.tree
+
+
+def test_a_difference_sends_only_what_changed(root: Path, put: Publish) -> None:
+    tree: Tree = {f"dag_{number}.py": os.urandom(4096) for number in range(100)}
+    put("aaa", tree)
+    sent = stream("bbb", tree | {"dag_7.py": b"changed"}, ("aaa", tree))
+    assert len(sent.getvalue()) < 1000
+    publish(root, sent)
+
+
+def test_the_contents_of_the_base_come_along_when_packs_are_made_anew(root: Path, put: Publish) -> None:
+    tree: Tree = {"big.bin": os.urandom(100_000), "dag.py": b"1"}
+    put("aaa", tree)
+    small: Tree = {"dag.py": b"1", "new.py": b"2"}
+    publish(root, stream("bbb", small, ("aaa", tree)))
+    [pack] = Store(root).manifest("bbb").packs
+    assert dict(Store(root).contents(pack, {sha256(b"1"), sha256(b"2")})) == {sha256(b"1"): b"1", sha256(b"2"): b"2"}
+
+
+def test_a_difference_to_a_missing_or_damaged_base_is_refused(root: Path, put: Publish) -> None:
+    put("aaa", TREE)
+    changed = TREE | {"new.py": b"new"}
+    with pytest.raises(ReleaseError, match="the manifest of zzz is not at"):
+        publish(root, stream("bbb", changed, ("zzz", TREE)))
+    for pack in (root / "packs").iterdir():
+        pack.write_bytes(pack.read_bytes()[:-1])
+    assert look(root)["whole"] is False
+    with pytest.raises(ReleaseError, match="is damaged"):
+        publish(root, stream("bbb", changed, ("aaa", TREE)))
+    assert Store(root).pointer().release == "aaa"
+
+
+def test_a_damaged_release_is_made_whole_by_publishing_it_again(root: Path, put: Publish) -> None:
+    put("aaa", TREE)
+    for pack in (root / "packs").iterdir():
+        pack.unlink()
+    assert look(root)["whole"] is False
+    put("aaa", TREE)
+    assert look(root)["whole"] is True
+
+
+def test_removing_what_is_not_there_is_refused(root: Path, put: Publish) -> None:
+    put("aaa", TREE)
+    with pytest.raises(ReleaseError, match="doesn't have"):
+        publish(root, stream("bbb", TREE, ("aaa", TREE), removed=["nothing.py"]))
 
 
 @pytest.mark.parametrize(
@@ -111,22 +187,61 @@ def test_a_name_that_is_no_plain_file_name_is_refused(root: Path, put: Publish, 
     assert not root.exists()
 
 
-def test_a_device_in_the_archive_is_refused(root: Path) -> None:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as opened:
-        member = tarfile.TarInfo("device")
-        member.type = tarfile.CHRTYPE
-        opened.addfile(member)
-    stream.seek(0)
-    with pytest.raises(ReleaseError, match="neither a file nor a symbolic link"):
-        publish(root, "aaa", stream)
+def member(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE) -> io.BytesIO:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as opened:
+        info = tarfile.TarInfo(name)
+        info.type, info.size = kind, len(content)
+        opened.addfile(info, io.BytesIO(content))
+    made.seek(0)
+    return made
 
 
-@pytest.mark.parametrize("keep", [0, 1, 600, 2000])
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        (member("device", kind=tarfile.CHRTYPE), "which is no file"),
+        (member("dag.py", b"1"), "begins with 'dag.py'"),
+        (member("stream.json", b"[]"), "can't be read"),
+        (member("stream.json", b'{"format": 2}'), "format 2"),
+        (io.BytesIO(b""), "stream"),
+    ],
+)
+def test_what_is_no_stream_is_refused(root: Path, sent: io.BytesIO, message: str) -> None:
+    with pytest.raises(ReleaseError, match=message):
+        publish(root, sent)
+    assert not root.exists()
+
+
+def test_a_content_with_a_wrong_hash_is_refused(root: Path) -> None:
+    sent = io.BytesIO()
+    good = stream("aaa", {"dag.py": b"1"})
+    with tarfile.open(fileobj=good) as source, tarfile.open(fileobj=sent, mode="w") as opened:
+        for info in source:
+            content = source.extractfile(info)
+            assert content is not None
+            data = content.read() if info.name == "stream.json" else b"2"
+            opened.addfile(info, io.BytesIO(data))
+    sent.seek(0)
+    with pytest.raises(ReleaseError, match="a content of the stream has the hash"):
+        publish(root, sent)
+
+
+def test_a_content_that_nobody_sent_is_refused(root: Path, put: Publish) -> None:
+    put("aaa", TREE)
+    entry = {"path": "new.py", "sha256": sha256(b"new"), "size": 3}
+    tree: Tree = TREE | {"new.py": b"new"}
+    sent = stream("bbb", TREE, ("aaa", TREE), entries=[entry], tree=tree_hash(entries(tree)))
+    with pytest.raises(ReleaseError, match="neither the stream nor its base"):
+        publish(root, sent)
+    assert Store(root).pointer().release == "aaa"
+
+
+@pytest.mark.parametrize("keep", [0, 1, 300, 2000])
 def test_a_stream_that_ends_early_changes_nothing(root: Path, put: Publish, keep: int) -> None:
     put("aaa", TREE)
-    with pytest.raises(ReleaseError, match="archive"):
-        publish(root, "bbb", io.BytesIO(archive(TREE | {"new.py": os.urandom(5000)}).getvalue()[:keep]))
+    with pytest.raises(ReleaseError, match="stream"):
+        publish(root, io.BytesIO(stream("bbb", TREE | {"new.py": os.urandom(5000)}).getvalue()[:keep]))
     assert Store(root).pointer().release == "aaa"
     assert Store(root).releases() == ["aaa"]
 
@@ -176,29 +291,146 @@ def test_a_damaged_earlier_pack_is_not_built_upon(root: Path, put: Publish) -> N
 
 
 def test_retention_keeps_what_is_named_and_every_pack_it_needs(root: Path, put: Publish) -> None:
-    put("aaa", TREE | {"a.py": b"a"})
-    put("bbb", TREE | {"b.py": b"b"})
-    put("ccc", TREE | {"c.py": b"c"})
-    assert retain(root, {"bbb"}) == ["aaa"]
+    for name in ("aaa", "bbb", "ccc", "ddd", "eee"):
+        put(name, TREE | {f"{name}.py": name.encode()})
+    assert retain(root, 0, {"bbb"}) == ["aaa", "ccc"]
     store = Store(root)
-    assert store.releases() == ["bbb", "ccc"]
+    # The current one and the one before stay, whatever was asked for.
+    assert store.releases() == ["bbb", "ddd", "eee"]
     for release in store.releases():
-        for pack in store.manifest(release).packs:
-            assert store.pack_path(pack).exists()
+        store.check_packs(store.manifest(release))
+
+
+def test_retention_keeps_the_newest(root: Path, put: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    for day, name in enumerate(("eee", "ddd", "ccc", "bbb", "aaa"), start=1):
+        moment = datetime(2026, 11, day, tzinfo=UTC)
+        monkeypatch.setattr("freehold_airflow.stream.datetime", SimpleNamespace(now=lambda _, moment=moment: moment))
+        put(name, TREE | {f"{name}.py": name.encode()})
+    assert retain(root, 3, set()) == ["ddd", "eee"]
 
 
 def test_the_pointer_can_go_back_but_not_to_what_is_missing_or_damaged(root: Path, put: Publish) -> None:
     put("aaa", TREE)
     put("bbb", TREE | {"b.py": b"b"})
-    move_pointer(root, "aaa")
+    assert move_pointer(root, "aaa").previous == "bbb"
     assert Store(root).pointer().release == "aaa"
-    with pytest.raises(ReleaseError, match="the manifest of zzz is not at"):
+    assert move_pointer(root, "aaa").previous == "bbb"
+    with pytest.raises(ReleaseError, match="there is no release zzz; there are: aaa, bbb"):
         move_pointer(root, "zzz")
     newest = Store(root).manifest("bbb").packs[0]
     Store(root).pack_path(newest).unlink()
     with pytest.raises(ReleaseError, match="can't be read"):
         move_pointer(root, "bbb")
     assert Store(root).pointer().release == "aaa"
+
+
+def test_looking_tells_what_is_there(root: Path, put: Publish) -> None:
+    nothing = {"release": None, "tree": None, "previous": None, "whole": False}
+    assert look(root) == {**nothing, "damaged": {}, "foreign": [], "releases": []}
+    put("aaa", TREE)
+    done = put("bbb", TREE | {"b.py": b"b"})
+    current = {"release": "bbb", "tree": done.tree, "previous": "aaa", "whole": True}
+    for every in (False, True):
+        assert look(root, every) == {**current, "damaged": {}, "foreign": [], "releases": ["aaa", "bbb"]}
+
+
+def test_looking_at_all_finds_what_was_changed_by_hand(root: Path, put: Publish) -> None:
+    put("aaa", TREE)
+    put("bbb", {"b.py": b"b"})
+    put("ccc", {"c.py": b"c"})
+    store = Store(root)
+    store.pack_path(store.manifest("aaa").packs[0]).write_bytes(b"")
+    (root / "releases" / "bbb.json.gz").write_bytes(b"")
+    (root / "packs" / "note.txt").touch()
+    found = look(root, every=True)
+    assert found["whole"] is True
+    assert sorted(found["damaged"]) == ["aaa", "bbb"]
+    assert found["foreign"] == ["packs/note.txt"]
+
+
+def test_a_pointer_whose_release_is_another_tree_is_found(root: Path, put: Publish) -> None:
+    put("aaa", TREE)
+    (root / "current").write_bytes(Pointer("aaa", "0" * 64).to_bytes())
+    assert "promises the tree" in look(root)["damaged"]["aaa"]
+
+
+@pytest.fixture
+def verdict(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the look at the DAGs says, in place of a process that needs Airflow."""
+    said: dict[str, Any] = {"status": 0, "errors": [], "seen": []}
+
+    def run(command: list[str], **_: object) -> SimpleNamespace:
+        said["seen"] = sorted(path.name for path in Path(command[command.index("--root") + 1]).iterdir())
+        return SimpleNamespace(returncode=said["status"], stdout=json.dumps({"errors": said["errors"]}))
+
+    monkeypatch.setattr("freehold_airflow.publish.subprocess.run", run)
+    return said
+
+
+def test_a_checked_release_is_exact_and_not_published(
+    root: Path, put: Publish, tmp_path: Path, verdict: dict[str, Any]
+) -> None:
+    put("aaa", TREE)
+    changed: Tree = TREE | {"new.py": b"new"}
+    copies = Copies(tmp_path / "host", "dags")
+    check(root, copies, stream("bbb", changed, ("aaa", TREE)), 30, keep=True)
+    assert "new.py" in verdict["seen"]
+    assert Store(root).releases() == ["aaa"]
+    before = copies.path("bbb").stat().st_ino
+    publish(root, stream("bbb", changed, ("aaa", TREE)))
+    assert copies.ensure(Store(root), "bbb").stat().st_ino == before
+    assert copies.verify("bbb")[1] == Difference()
+
+
+def test_a_checked_copy_that_somebody_touched_is_made_anew(
+    root: Path, put: Publish, tmp_path: Path, verdict: dict[str, Any]
+) -> None:
+    put("aaa", TREE)
+    changed: Tree = TREE | {"new.py": b"new"}
+    copies = Copies(tmp_path / "host", "dags")
+    check(root, copies, stream("bbb", changed, ("aaa", TREE)), 30, keep=True)
+    (copies.path("bbb") / "new.py").write_bytes(b"other")
+    found = check(root, copies, stream("bbb", changed, ("aaa", TREE)), 30, keep=True)
+    assert tree_hash(read_tree(copies.path("bbb"))) == found["tree"]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_copy_that_is_not_wanted_leaves_nothing(
+    root: Path, put: Publish, tmp_path: Path, verdict: dict[str, Any], keep: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put("aaa", TREE)
+    copies = Copies(tmp_path / "host", "dags")
+    verdict |= {"errors": [{"file": "new.py"}] if keep else [], "status": int(keep)}
+    sent = tmp_path / "stream"
+    sent.write_bytes(stream("bbb", TREE | {"new.py": b"new"}, ("aaa", TREE)).getvalue())
+    place = ["--root", str(root), "--storage", str(tmp_path / "host"), "--bundle", "dags", "--stream", str(sent)]
+    status = main(["check", *place, "--import-seconds", "30", *(["--keep"] if keep else [])])
+    assert status == (3 if keep else 0)
+    assert json.loads(capsys.readouterr().out)["release"] == "bbb"
+    assert not copies.path("bbb").exists()
+    assert not list(copies.notes.iterdir())
+
+
+def test_the_copy_of_a_published_release_stays(
+    root: Path, put: Publish, tmp_path: Path, verdict: dict[str, Any]
+) -> None:
+    put("aaa", TREE)
+    copies = Copies(tmp_path / "host", "dags")
+    copies.ensure(Store(root), "aaa")
+    verdict |= {"errors": [{"file": "first.py"}], "status": 1}
+    check(root, copies, stream("aaa", TREE), 30, keep=False)
+    assert copies.is_sealed("aaa")
+
+
+def test_a_look_that_could_not_be_done_is_no_verdict(
+    root: Path, put: Publish, tmp_path: Path, verdict: dict[str, Any]
+) -> None:
+    put("aaa", TREE)
+    copies = Copies(tmp_path / "host", "dags")
+    verdict["status"] = -9
+    with pytest.raises(ReleaseError, match="ended with status -9"):
+        check(root, copies, stream("bbb", TREE), 30, keep=True)
+    assert not copies.path("bbb").exists()
 
 
 def test_two_publishers_exclude_each_other(root: Path) -> None:

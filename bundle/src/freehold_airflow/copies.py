@@ -69,9 +69,24 @@ class Copies:
             if self.path(release).is_dir():
                 self._repair(store, release)
             else:
-                self._make(store, release)
+                self._make(store, store.manifest(release))
                 self._remove_unused(release)
         return self.path(release)
+
+    def stage(self, store: Store, manifest: Manifest, spool: Path) -> Path:
+        """Make the copy of a release that is not published yet; ``spool`` holds what its packs lack, by SHA-256."""
+        if not self.is_sealed(manifest.release):
+            with self.locked():
+                shutil.rmtree(self.path(manifest.release), ignore_errors=True)
+                self._make(store, manifest, spool)
+        return self.path(manifest.release)
+
+    def discard(self, release: str) -> None:
+        """Remove the copy of a release, and what is noted about it."""
+        with self.locked():
+            for note in (self._seal_path(release), self._manifest_path(release)):
+                note.unlink(missing_ok=True)
+            shutil.rmtree(self.path(release), ignore_errors=True)
 
     def is_sealed(self, release: str) -> bool:
         """Whether the copy is exactly as it was when all of its hashes were last found right."""
@@ -110,14 +125,14 @@ class Copies:
     def _manifest_path(self, release: str) -> Path:
         return self.notes / f"{check_name(release)}.json.gz"
 
-    def _make(self, store: Store, release: str) -> None:
+    def _make(self, store: Store, manifest: Manifest, spool: Path | None = None) -> None:
         started = time.monotonic()
-        manifest = store.manifest(release)
+        release = manifest.release
         shutil.rmtree(self.incoming, ignore_errors=True)
         root = self.incoming / release
         root.mkdir(parents=True)
         try:
-            reused = self._write(store, manifest, manifest.entries, root)
+            reused = self._write(store, manifest, manifest.entries, root, spool)
             self._note_manifest(manifest)
             self.versions.mkdir(parents=True, exist_ok=True)
             root.rename(self.path(release))
@@ -156,7 +171,9 @@ class Copies:
         self._note_manifest(manifest)
         self._note_seal(manifest)
 
-    def _write(self, store: Store, manifest: Manifest, entries: tuple[Entry, ...], root: Path) -> int:
+    def _write(
+        self, store: Store, manifest: Manifest, entries: tuple[Entry, ...], root: Path, spool: Path | None = None
+    ) -> int:
         """Write the entries below ``root``, each hash checked; return how many came from earlier copies."""
         waiting: dict[str, list[Entry]] = {}
         for entry in entries:
@@ -166,6 +183,9 @@ class Copies:
                 target.symlink_to(entry.target)
             else:
                 waiting.setdefault(entry.sha256, []).append(entry)
+        for sha256 in [sha256 for sha256 in waiting if spool and (spool / sha256).exists()]:
+            if spool and all(_copy(spool / sha256, entry, root) for entry in waiting[sha256]):
+                waiting.pop(sha256)
         reused = 0
         for sha256, source in self._earlier(manifest.release, set(waiting)):
             if all(_copy(source, entry, root) for entry in waiting[sha256]):

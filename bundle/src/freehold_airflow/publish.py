@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Publish a release: ``python -m freehold_airflow.publish --root FOLDER --release NAME < tree.tar``.
+"""What the publishing step does to the folder of releases: ``python -m freehold_airflow.publish ACTION --root FOLDER``.
 
-Reads a tar archive of the complete tree (``git archive``'s, compressed or not) from stdin and writes pack, manifest and
-pointer into ``--root`` as docs/decisions/0002-release-format.md says. Prints one line of JSON. The pointer is moved
-last: whatever happens before, the current release stays as it was. Needs no Airflow.
+``look``    say what is current, whether it is whole, and which releases there are; ``--all`` looks at every release
+``check``   make this host's copy of a release that is not published yet, and look at its DAGs as Airflow will see them
+``write``   publish the release of a stream, and make it the current one
+``move``    make a release that is there the current one
+``retain``  remove releases that nobody needs
+
+``check`` and ``write`` read the stream of freehold_airflow.stream; each action prints one line of JSON. The exit status
+is 0, 1 with a sentence on stderr, or 3 when ``check`` found that the DAGs can't be published. The pointer is moved
+last: whatever happens before, the current release stays as it was. See docs/decisions/0002-release-format.md. Only
+``check`` needs Airflow.
 """
 
 from __future__ import annotations
@@ -12,20 +19,19 @@ import argparse
 import contextlib
 import fcntl
 import gzip
-import hashlib
 import json
 import os
+import subprocess
 import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from freehold_airflow.copies import Copies
 from freehold_airflow.release import (
-    CHUNK,
     PACKS,
     POINTER,
     RELEASES,
@@ -36,11 +42,17 @@ from freehold_airflow.release import (
     ReleaseError,
     Store,
     hash_file,
+    walk,
 )
+from freehold_airflow.stream import Stream, read_stream
 
 # More packs mean more files to read for a host that has no copy yet, more dead contents more bytes.
 MAX_PACKS = 8
 MAX_DEAD = 0.5
+
+LOCK = ".lock"
+# The exit status of a check that found errors, apart from that of one that could not be done.
+REFUSED = 3
 
 
 @dataclass(frozen=True)
@@ -53,56 +65,17 @@ class Published:
     pack_bytes: int
     previous: str | None
 
-    def as_json(self) -> str:
-        """One line for whoever called."""
-        return json.dumps(self.__dict__, sort_keys=True)
-
 
 @contextlib.contextmanager
 def exclusive(root: Path, wait: bool = True) -> Iterator[None]:
     """Be the only publisher; NFS 4.1 carries the lock between hosts. The file stays, or the lock means nothing."""
     root.mkdir(parents=True, exist_ok=True)
-    with (root / ".lock").open("w") as opened:
+    with (root / LOCK).open("w") as opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise ReleaseError("another publication is going on") from error
         yield
-
-
-def read_archive(stream: BinaryIO, spool: Path) -> tuple[Entry, ...]:
-    """Take a tar stream apart: contents into ``spool``, each named by its SHA-256, and the entries that need them."""
-    entries = []
-    try:
-        with tarfile.open(fileobj=stream, mode="r|*") as archive:
-            for member in archive:
-                path = member.name.removeprefix("./").rstrip("/")
-                if member.isdir():
-                    continue
-                if member.issym():
-                    entries.append(Entry(path, target=member.linkname))
-                elif member.isreg():
-                    content = archive.extractfile(member)
-                    if content is None:
-                        raise ReleaseError(f"{path!r} has no content in the archive")
-                    sha256, size = _spool(content, spool)
-                    entries.append(Entry(path, sha256, size, bool(member.mode & 0o100)))
-                else:
-                    raise ReleaseError(f"{path!r} is neither a file nor a symbolic link")
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise ReleaseError(f"the archive can't be read: {error}") from error
-    return tuple(entries)
-
-
-def _spool(content: object, spool: Path) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    with tempfile.NamedTemporaryFile(dir=spool, delete=False) as opened:
-        while chunk := content.read(CHUNK):  # type: ignore[attr-defined]
-            digest.update(chunk)
-            size += len(chunk)
-            opened.write(chunk)
-    Path(opened.name).rename(spool / digest.hexdigest())
-    return digest.hexdigest(), size
 
 
 def write_pack(spool: Path, contents: Mapping[str, int], target: Path) -> Pack:
@@ -136,82 +109,85 @@ def choose(entries: tuple[Entry, ...], current: Manifest | None) -> tuple[dict[s
     return new, current.packs
 
 
-def publish(
-    root: Path, release: str, stream: BinaryIO, *, tree: str | None = None, commit: str = "", repository: str = ""
-) -> Published:
-    """Write a release and make it the current one; raise ReleaseError and leave the current one alone otherwise.
+def publish(root: Path, stream: BinaryIO) -> Published:
+    """Write the release of a stream and make it current; raise ReleaseError and leave the pointer alone otherwise.
 
-    ``tree`` is the tree hash that the content must have, for a caller who knows it. Publishing what is there already
-    writes nothing but, where it named another release, the pointer.
+    Publishing what is there already writes nothing but, where it named another release, the pointer.
     """
     store = Store(root)
     with tempfile.TemporaryDirectory(prefix="freehold-publish-") as folder:
         spool = Path(folder)
-        # Checks every path and link of the archive before anything is written.
-        wanted = Manifest(release, read_archive(stream, spool), (), commit, repository, _now())
-        if tree is not None and tree != wanted.tree:
-            raise ReleaseError(f"the archive has the tree {wanted.tree}, not {tree}")
+        read = read_stream(stream, spool)
+        # Checks every path and link of the tree before anything is written.
+        wanted = read.manifest(store)
         with exclusive(root):
-            previous = _named(store)
+            pointer = _pointer(store)
             pack_bytes = 0
             if not _is_there(store, wanted):
-                pack_bytes = _write(store, wanted, spool, _intact(store, previous))
-            if previous != release:
-                _replace(root / POINTER, Pointer(release, wanted.tree).to_bytes())
-    return Published(release, wanted.tree, len(wanted.entries), pack_bytes, previous)
+                pack_bytes = _write(store, wanted, spool, _base(store, read, pointer))
+            _point(store, pointer, wanted)
+    previous = pointer.release if pointer else None
+    return Published(wanted.release, wanted.tree, len(wanted.entries), pack_bytes, previous)
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _named(store: Store) -> str | None:
-    """The current release's name; none where there is no readable pointer."""
+def _pointer(store: Store) -> Pointer | None:
+    """The pointer; none where there is no readable one."""
     try:
-        return store.pointer().release
+        return store.pointer()
     except ReleaseError:
         return None
 
 
-def _check_packs(store: Store, manifest: Manifest) -> None:
-    for pack in manifest.packs:
-        try:
-            found = hash_file(store.pack_path(pack))
-        except OSError as error:
-            raise ReleaseError(
-                f"the pack {pack.sha256} of release {manifest.release} can't be read: {error}"
-            ) from error
-        if found != (pack.sha256, pack.size):
-            raise ReleaseError(f"the pack {pack.sha256} of release {manifest.release} is damaged")
+def _point(store: Store, pointer: Pointer | None, manifest: Manifest) -> Pointer:
+    """Move the pointer to a release, remembering where it came from, unless it is there already."""
+    if pointer and (pointer.release, pointer.tree) == (manifest.release, manifest.tree):
+        return pointer
+    moved = Pointer(manifest.release, manifest.tree, pointer.release if pointer else None)
+    _replace(store.root / POINTER, moved.to_bytes())
+    return moved
 
 
-def _intact(store: Store, release: str | None) -> Manifest | None:
-    """The manifest to build upon. A damaged release doesn't stop a publication: everything is then written anew."""
-    if release is None:
+def _base(store: Store, read: Stream, pointer: Pointer | None) -> Manifest | None:
+    """The release whose packs are used again.
+
+    A difference stands or falls with its base. A whole tree is written anew where the current release is damaged.
+    """
+    if read.base is not None:
+        manifest = store.manifest(read.base)
+        store.check_packs(manifest)
+        return manifest
+    if pointer is None:
         return None
+    return _intact(store, pointer.release)
+
+
+def _intact(store: Store, release: str) -> Manifest | None:
+    """The manifest of a release that is there and whole; none, and a line on stderr, otherwise."""
     try:
         manifest = store.manifest(release)
-        _check_packs(store, manifest)
+        store.check_packs(manifest)
     except ReleaseError as error:
-        print(f"freehold_airflow.publish: building on nothing: {error}", file=sys.stderr)
+        print(f"freehold_airflow.publish: {error}", file=sys.stderr)
         return None
     return manifest
 
 
 def _is_there(store: Store, wanted: Manifest) -> bool:
     """Whether the release is there, whole. Another tree under its name is refused: hosts may have copies of it."""
-    try:
-        there = store.manifest(wanted.release)
-    except ReleaseError:
+    if wanted.release not in store.releases():
         return False
-    if there.tree != wanted.tree:
-        raise ReleaseError(f"release {wanted.release} is there already, with the tree {there.tree}, not {wanted.tree}")
-    return _intact(store, wanted.release) is not None
+    there = _intact(store, wanted.release)
+    if there is not None and there.tree != wanted.tree:
+        raise ReleaseError(
+            f"release {wanted.release} is there already, with the tree {there.tree}, not {wanted.tree}; a release is "
+            "named by its commit, so another folder of the same commit can't be published beside it"
+        )
+    return there is not None
 
 
-def _write(store: Store, wanted: Manifest, spool: Path, current: Manifest | None) -> int:
+def _write(store: Store, wanted: Manifest, spool: Path, base: Manifest | None) -> int:
     """Write pack and manifest; return the length of the new pack, 0 for none."""
-    contents, packs = choose(wanted.entries, current)
+    contents, packs = choose(wanted.entries, base)
     pack_bytes = 0
     for folder in (RELEASES, PACKS):
         (store.root / folder).mkdir(exist_ok=True)
@@ -219,6 +195,7 @@ def _write(store: Store, wanted: Manifest, spool: Path, current: Manifest | None
         for left in (store.root / folder).glob(".incoming*"):
             left.unlink(missing_ok=True)
     if contents:
+        _fetch(store, base, {sha256 for sha256 in contents if not (spool / sha256).exists()}, spool)
         incoming = store.root / PACKS / ".incoming"
         try:
             pack = write_pack(spool, contents, incoming)
@@ -233,19 +210,98 @@ def _write(store: Store, wanted: Manifest, spool: Path, current: Manifest | None
     return pack_bytes
 
 
-def retain(root: Path, keep: set[str]) -> list[str]:
-    """Remove every release but the current one and those in ``keep``, then the packs that none of the rest names."""
+def _fetch(store: Store, base: Manifest | None, wanted: set[str], spool: Path) -> None:
+    """Take contents that the stream left out from the packs of the base."""
+    for pack in base.packs if base else ():
+        if not wanted:
+            return
+        for sha256, content in store.contents(pack, wanted):
+            (spool / sha256).write_bytes(content)
+            wanted.discard(sha256)
+    if wanted:
+        raise ReleaseError(f"neither the stream nor its base holds the content {min(wanted)}")
+
+
+def look(root: Path, every: bool = False) -> dict[str, Any]:
+    """What is current, whether it is whole, and the names of all releases.
+
+    ``every`` looks at every release and for files that belong to none: ``damaged`` maps each release that is not whole
+    to the reason, ``foreign`` lists the paths.
+    """
+    store = Store(root)
+    pointer = _pointer(store)
+    releases = store.releases()
+    damaged = {}
+    for release in releases if every else [pointer.release] if pointer else []:
+        try:
+            manifest = store.manifest(release)
+            store.check_packs(manifest)
+            if pointer and release == pointer.release and manifest.tree != pointer.tree:
+                raise ReleaseError(f"the pointer promises the tree {pointer.tree}, the manifest has {manifest.tree}")
+        except ReleaseError as error:
+            damaged[release] = str(error)
+    return {
+        **(asdict(pointer) if pointer else {"release": None, "tree": None, "previous": None}),
+        "whole": pointer is not None and pointer.release not in damaged,
+        "damaged": damaged,
+        "foreign": _foreign(store) if every else [],
+        "releases": releases,
+    }
+
+
+def _foreign(store: Store) -> list[str]:
+    """Paths below the root that are neither the pointer nor anything of a release whose manifest can be read."""
+    known = {POINTER, LOCK}
+    for release in store.releases():
+        known.add(f"{RELEASES}/{release}.json.gz")
+        with contextlib.suppress(ReleaseError):
+            known |= {f"{PACKS}/{pack.sha256}.tar.gz" for pack in store.manifest(release).packs}
+    return sorted(path for path, _ in walk(store.root) if path not in known)
+
+
+def check(root: Path, copies: Copies, stream: BinaryIO, import_seconds: int, keep: bool) -> dict[str, Any]:
+    """Make this host's copy of the release of a stream, and import its DAGs from there in a process of its own.
+
+    The copy stays for the time after publication if ``keep`` is set and nothing is wrong with the DAGs.
+    """
+    store = Store(root)
+    with tempfile.TemporaryDirectory(prefix="freehold-check-") as folder:
+        manifest = read_stream(stream, Path(folder)).manifest(store)
+        path = copies.stage(store, manifest, Path(folder))
+    try:
+        command = [sys.executable, "-m", "freehold_airflow.check", "--root", str(path)]
+        limit = ["--import-seconds", str(import_seconds)]
+        done = subprocess.run([*command, *limit], stdout=subprocess.PIPE, check=False)  # noqa: S603
+        if done.returncode not in (0, 1):
+            raise ReleaseError(f"the look at the DAGs ended with status {done.returncode}; what it said is above")
+        found = {"release": manifest.release, "tree": manifest.tree, **json.loads(done.stdout)}
+        keep = keep and not found["errors"]
+        return found
+    except BaseException:
+        keep = False
+        raise
+    finally:
+        if not keep and manifest.release not in store.releases():
+            copies.discard(manifest.release)
+
+
+def retain(root: Path, newest: int, keep: set[str]) -> list[str]:
+    """Remove releases, then the packs that none of the rest names; return the names of the removed ones.
+
+    The ``newest`` latest stay, and those in ``keep``, the current one and the one that was current before.
+    """
     store = Store(root)
     with exclusive(root):
-        keep = {store.pointer().release, *keep}
-        gone = [release for release in store.releases() if release not in keep]
+        pointer = store.pointer()
         # Read before anything is removed: an unreadable manifest must not cost another release its packs.
-        named = {
-            pack.sha256 for release in store.releases() if release in keep for pack in store.manifest(release).packs
-        }
+        manifests = {release: store.manifest(release) for release in store.releases()}
+        latest = sorted(manifests, key=lambda release: (manifests[release].created, release), reverse=True)[:newest]
+        kept = {pointer.release, pointer.previous, *keep, *latest}
+        gone = [release for release in manifests if release not in kept]
+        named = {pack.sha256 for release in kept & manifests.keys() for pack in manifests[release].packs}
         for release in gone:
             (root / RELEASES / f"{release}.json.gz").unlink()
-        for path in (root / PACKS).glob("*.tar.gz"):
+        for path in (root / PACKS).iterdir():
             if path.name.removesuffix(".tar.gz") not in named:
                 path.unlink()
     return gone
@@ -255,11 +311,12 @@ def move_pointer(root: Path, release: str) -> Pointer:
     """Make a release that is there the current one, after a look at its manifest and packs."""
     store = Store(root)
     with exclusive(root):
+        if release not in store.releases():
+            known = ", ".join(store.releases()) or "none"
+            raise ReleaseError(f"there is no release {release}; there are: {known}")
         manifest = store.manifest(release)
-        _check_packs(store, manifest)
-        pointer = Pointer(release, manifest.tree)
-        _replace(root / POINTER, pointer.to_bytes())
-    return pointer
+        store.check_packs(manifest)
+        return _point(store, _pointer(store), manifest)
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -283,27 +340,47 @@ def _sync(path: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run as a program."""
-    parser = argparse.ArgumentParser(prog="freehold_airflow.publish", description="Publish a release of DAGs.")
-    parser.add_argument("--root", type=Path, required=True, help="the folder of releases on the shared file system")
-    parser.add_argument("--release", required=True, help="the release's name: the commit's full hash")
-    parser.add_argument("--commit", default="", help="recorded in the manifest")
-    parser.add_argument("--repository", default="", help="recorded in the manifest")
-    parser.add_argument("--tree", help="the tree hash that the content must have")
+    parser = argparse.ArgumentParser(prog="freehold_airflow.publish", description="Publish releases of DAGs.")
+    actions = parser.add_subparsers(dest="action", required=True)
+    for action in ("look", "check", "write", "move", "retain"):
+        added = actions.add_parser(action)
+        added.add_argument("--root", type=Path, required=True, help="the folder of releases on the shared file system")
+        if action == "look":
+            added.add_argument("--all", action="store_true", help="look at every release, and for foreign files")
+        if action in ("check", "write"):
+            added.add_argument("--stream", type=Path, required=True)
+        if action == "check":
+            added.add_argument("--storage", type=Path, required=True, help="Airflow's dag_bundle_storage_path")
+            added.add_argument("--bundle", required=True, help="the bundle's name")
+            added.add_argument("--import-seconds", type=int, required=True, help="limit for the import of one file")
+            added.add_argument("--keep", action="store_true", help="keep the copy: it will be published")
+        if action == "move":
+            added.add_argument("--release", required=True)
+        if action == "retain":
+            added.add_argument("--newest", type=int, required=True, help="how many of the latest releases stay")
+            added.add_argument("--keep", nargs="*", default=[], help="releases that stay whatever their age")
     given = parser.parse_args(arguments)
     try:
-        done = publish(
-            given.root,
-            given.release,
-            sys.stdin.buffer,
-            tree=given.tree,
-            commit=given.commit,
-            repository=given.repository,
-        )
+        found = _act(given)
     except (ReleaseError, OSError) as error:
         print(f"freehold_airflow.publish: {error}", file=sys.stderr)
         return 1
-    print(done.as_json())
-    return 0
+    print(json.dumps(found, sort_keys=True))
+    return REFUSED if found.get("errors") else 0
+
+
+def _act(given: argparse.Namespace) -> dict[str, Any]:
+    if given.action == "look":
+        return look(given.root, given.all)
+    if given.action == "move":
+        return asdict(move_pointer(given.root, given.release))
+    if given.action == "retain":
+        return {"removed": retain(given.root, given.newest, set(given.keep))}
+    with given.stream.open("rb") as stream:
+        if given.action == "write":
+            return asdict(publish(given.root, stream))
+        copies = Copies(given.storage, given.bundle)
+        return check(given.root, copies, stream, given.import_seconds, given.keep)
 
 
 if __name__ == "__main__":

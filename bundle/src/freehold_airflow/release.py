@@ -132,7 +132,7 @@ class Manifest:
                 raise ReleaseError(f"the manifest of {release} has format {document['format']}, not {FORMAT}")
             found = cls(
                 release=str(document["release"]),
-                entries=tuple(_entry(item) for item in document["entries"]),
+                entries=tuple(read_entry(item) for item in document["entries"]),
                 packs=tuple(_pack(item) for item in document["packs"]),
                 commit=str(document["commit"]),
                 repository=str(document["repository"]),
@@ -148,14 +148,15 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Pointer:
-    """Which release is current, and its tree hash."""
+    """Which release is current, its tree hash, and which release was current before, if any."""
 
     release: str
     tree: str
+    previous: str | None = None
 
     def to_bytes(self) -> bytes:
         """The pointer as it is stored."""
-        return (json.dumps({"format": FORMAT, "release": self.release, "tree": self.tree}) + "\n").encode()
+        return (json.dumps({"format": FORMAT, **asdict(self)}) + "\n").encode()
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> Pointer:
@@ -164,7 +165,12 @@ class Pointer:
             document = json.loads(stored)
             if document["format"] != FORMAT:
                 raise ReleaseError(f"the pointer has format {document['format']}, not {FORMAT}")
-            return cls(check_name(str(document["release"])), _sha256(document["tree"]))
+            previous = document["previous"]
+            return cls(
+                check_name(str(document["release"])),
+                _sha256(document["tree"]),
+                None if previous is None else check_name(str(previous)),
+            )
         except (ValueError, KeyError, TypeError) as error:
             raise ReleaseError(f"the pointer can't be read: {error!r}") from error
 
@@ -175,7 +181,8 @@ def _sha256(text: Any) -> str:
     return text
 
 
-def _entry(item: Mapping[str, Any]) -> Entry:
+def read_entry(item: Mapping[str, Any]) -> Entry:
+    """Read an entry as ``Entry.as_json`` writes it; raise ValueError, KeyError or TypeError for what is none."""
     if "target" in item:
         return Entry(path=str(item["path"]), target=str(item["target"]))
     executable = item.get("executable", False)
@@ -357,6 +364,18 @@ class Store:
     def pack_path(self, pack: Pack) -> Path:
         """Where a pack lies."""
         return self.root / PACKS / f"{pack.sha256}.tar.gz"
+
+    def check_packs(self, manifest: Manifest) -> None:
+        """Hash all packs of a release; raise ReleaseError for one that is not as the manifest says."""
+        for pack in manifest.packs:
+            try:
+                found = hash_file(self.pack_path(pack))
+            except OSError as error:
+                raise ReleaseError(
+                    f"the pack {pack.sha256} of release {manifest.release} can't be read: {error}"
+                ) from error
+            if found != (pack.sha256, pack.size):
+                raise ReleaseError(f"the pack {pack.sha256} of release {manifest.release} is damaged")
 
     def contents(self, pack: Pack, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
         """The contents among ``wanted`` that the pack holds, as (SHA-256, bytes), each checked.
