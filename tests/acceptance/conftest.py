@@ -211,9 +211,10 @@ def empty_check(lab: Run, requests_log: Requests) -> tuple[Run, list[dict[str, A
 
 
 @pytest.fixture(scope="session")
-def site(lab: Run) -> Site:
-    """The environment, brought up by the command its users type."""
-    first = run("make", "site")
+def site(lab: Run, request: pytest.FixtureRequest) -> Site:
+    """The environment, brought up by the command its users type; with ``--keep`` it is only verified."""
+    keep = request.config.getoption("--keep")
+    first = run(*(["ansible-playbook", "playbooks/verify.yml"] if keep else ["make", "site"]))
     password = run("make", "--silent", "password").output.strip().splitlines()[-1]
     return Site(first, password, STATE / "ca.pem")
 

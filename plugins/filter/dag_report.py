@@ -1,0 +1,84 @@
+# -*- coding: utf-8 -*-
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The report of a release: what each container proved, what the shared file system holds, what Airflow has parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def dag_report(
+    wanted: Mapping[str, Any],
+    hosts: Sequence[str],
+    proofs: Sequence[Mapping[str, Any]],
+    store: Mapping[str, Any] | None = None,
+    parsed: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the report as one dictionary.
+
+    ``wanted`` tells the release; ``proofs`` has an answer of dag_proof for each of ``hosts``, an empty one for one that
+    didn't answer. ``store`` is what ``look`` says of the shared file system, ``parsed`` what Airflow's database says.
+    ``problems`` lists, one sentence each, all that is not as it should be.
+    """
+    containers: list[Row] = []
+    for host, proof in zip(hosts, proofs, strict=True):
+        silent = [{"component": "", "exact": False, "error": "the host did not answer; it catches up when it returns"}]
+        containers += [{"host": host, **row} for row in proof.get("proofs") or silent]
+    problems = [
+        " ".join(filter(None, [row["host"], row["component"]])) + f": {row['error']}"
+        for row in containers
+        if not row["exact"]
+    ]
+    for release, error in sorted((store or {}).get("damaged", {}).items()):
+        problems.append(f"the shared file system, release {release}: {error}")
+    for path in (store or {}).get("foreign", []):
+        problems.append(f"the shared file system: {path} belongs to no release")
+    problems += [f"Airflow: {error}" for error in (parsed or {}).get("problems", [])]
+    return {
+        **wanted,
+        "exact": not problems,
+        "problems": problems,
+        "containers": containers,
+        "store": dict(store or {}),
+        "parsed": dict(parsed or {}),
+    }
+
+
+def dag_table(report: Mapping[str, Any]) -> list[str]:
+    """Return the report for people, as lines of one table and a last line that sums it up."""
+    head = ("HOST", "COMPONENT", "RELEASE", "FILES", "PROOF")
+    rows = [
+        (
+            str(row["host"]),
+            str(row["component"] or "-"),
+            short(str(row.get("release") or "-")),
+            str(row.get("files") or "-"),
+            "exact" if row["exact"] else str(row["error"]),
+        )
+        for row in report["containers"]
+    ]
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(4)]
+    lines = ["  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]).rstrip() for row in [head, *rows]]
+    proved = sum(bool(row["exact"]) for row in report["containers"])
+    summary = f"Release {short(str(report['release']))} is exact in {proved} of {len(rows)} containers"
+    seconds = report["parsed"].get("seconds")
+    if seconds is not None and not report["parsed"].get("problems"):
+        summary += f", and Airflow has parsed it ({seconds:.0f} s)"
+    return [*lines, f"{summary}."]
+
+
+def short(release: str) -> str:
+    """Return a release's name as people read it: 12 digits of the commit, and whether it was dirty."""
+    commit, dash, rest = release.partition("-")
+    return commit[:12] + dash + rest
+
+
+class FilterModule:
+    """Jinja filters."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"dag_report": dag_report, "dag_table": dag_table}

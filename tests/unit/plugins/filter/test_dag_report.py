@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report of a release, as data and as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.freehold.airflow.plugins.filter.dag_report import dag_report, dag_table
+
+RELEASE = "3d3c42e5aac5ba805825da76410c181273ba90b1"
+WANTED = {"release": RELEASE, "tree": "t"}
+
+
+def row(component: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "component": component,
+        "release": RELEASE,
+        "tree": "t",
+        "files": 12,
+        "exact": True,
+        "error": "",
+        "differs": {},
+        **changes,
+    }
+
+
+def test_everything_exact() -> None:
+    proofs = [{"proofs": [row("scheduler"), row("triggerer")]}, {"proofs": [row("worker")]}]
+    report = dag_report(WANTED, ["host-a", "host-b"], proofs, parsed={"seconds": 4.2, "problems": []})
+    assert report["exact"]
+    assert report["problems"] == []
+    assert [(one["host"], one["component"]) for one in report["containers"]] == [
+        ("host-a", "scheduler"),
+        ("host-a", "triggerer"),
+        ("host-b", "worker"),
+    ]
+    assert dag_table(report) == [
+        "HOST    COMPONENT  RELEASE       FILES  PROOF",
+        "host-a  scheduler  3d3c42e5aac5  12     exact",
+        "host-a  triggerer  3d3c42e5aac5  12     exact",
+        "host-b  worker     3d3c42e5aac5  12     exact",
+        "Release 3d3c42e5aac5 is exact in 3 of 3 containers, and Airflow has parsed it (4 s).",
+    ]
+
+
+def test_a_silent_host_and_a_differing_container_are_named() -> None:
+    proofs = [{"proofs": [row("worker", exact=False, error="changed: a.py")]}, {}]
+    report = dag_report(WANTED, ["host-a", "host-b"], proofs)
+    assert not report["exact"]
+    assert report["problems"] == [
+        "host-a worker: changed: a.py",
+        "host-b: the host did not answer; it catches up when it returns",
+    ]
+    assert dag_table(report)[-1] == "Release 3d3c42e5aac5 is exact in 0 of 2 containers."
+
+
+def test_what_is_wrong_on_the_shared_file_system_and_in_airflow_is_named() -> None:
+    store = {"damaged": {"old": "the pack p is damaged"}, "foreign": ["packs/x"]}
+    parsed = {"seconds": 1.0, "problems": ["import error in a.py"]}
+    report = dag_report(WANTED, ["host-a"], [{"proofs": [row("worker")]}], store, parsed)
+    assert report["problems"] == [
+        "the shared file system, release old: the pack p is damaged",
+        "the shared file system: packs/x belongs to no release",
+        "Airflow: import error in a.py",
+    ]
+    assert "parsed" not in dag_table(report)[-1]
+
+
+def test_a_dirty_release_is_shown_as_such() -> None:
+    report = dag_report({"release": f"{RELEASE}-dirty-0123456789ab"}, [], [])
+    assert "3d3c42e5aac5-dirty-0123456789ab" in dag_table(report)[-1]

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a container says of its DAGs, and what the module makes of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.freehold.airflow.plugins.modules import dag_proof
+
+GOOD: dict[str, Any] = {
+    "bundle": "dags",
+    "current": "aaa",
+    "release": "aaa",
+    "tree": "t1",
+    "files": 7,
+    "exact": True,
+    "differs": {"changed": [], "missing": [], "extra": [], "unreadable": []},
+}
+
+
+class Docker:
+    """The docker client: answers with what it was told, and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: list[Any] = []
+        self.asked: list[list[str]] = []
+
+    def run(self, command: list[str], **_: object) -> Any:
+        self.asked.append(command)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, str):
+            return SimpleNamespace(returncode=1, stdout="", stderr=answer)
+        return SimpleNamespace(returncode=0 if answer["exact"] else 1, stdout=json.dumps([answer]), stderr="")
+
+
+@pytest.fixture
+def docker(monkeypatch: pytest.MonkeyPatch) -> Docker:
+    fake = Docker()
+    monkeypatch.setattr("subprocess.run", fake.run)
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    return fake
+
+
+def prove(release: str = "aaa", tree: str = "t1", fetch: bool = True, timeout: int = 60) -> dict[str, Any]:
+    return dag_proof.prove("worker", {"release": release, "tree": tree, "timeout": timeout}, fetch)
+
+
+def test_an_exact_release_is_proved(docker: Docker) -> None:
+    docker.answers = [GOOD]
+    found = prove()
+    assert found == {
+        "component": "worker",
+        "release": "aaa",
+        "tree": "t1",
+        "files": 7,
+        "exact": True,
+        "error": "",
+        "differs": GOOD["differs"],
+    }
+    [command] = docker.asked
+    assert command[3:] == ["airflow-worker", "python", "-m", "freehold_airflow.proof", "--fetch"]
+
+
+def test_only_looking_fetches_nothing(docker: Docker) -> None:
+    docker.answers = [GOOD]
+    assert prove(fetch=False)["exact"]
+    assert "--fetch" not in docker.asked[0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (GOOD | {"tree": "t2"}, "its files have the tree hash t2"),
+        (GOOD | {"exact": False, "error": "the pointer can't be read"}, "the pointer can't be read"),
+        (
+            "Error response from daemon: container is not running",
+            "Error response from daemon: container is not running",
+        ),
+        ("", "status 1 and no word"),
+        (subprocess.TimeoutExpired("docker", 1), "it did not answer within"),
+        (
+            GOOD | {"exact": False, "differs": {"changed": ["a", "b", "c", "d"], "extra": ["x"], "missing": []}},
+            "changed: a, b, c and 1 more; extra: x",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(docker: Docker, answer: Any, error: str) -> None:
+    docker.answers = [answer]
+    found = prove()
+    assert not found["exact"]
+    assert error in found["error"]
+
+
+def test_a_pointer_that_was_just_moved_is_waited_for(docker: Docker) -> None:
+    docker.answers = [GOOD | {"current": "old"}, GOOD | {"current": "old"}, GOOD]
+    assert prove()["exact"]
+    assert len(docker.asked) == 3
+
+
+def test_a_pointer_that_stays_behind_is_an_error(docker: Docker) -> None:
+    docker.answers = [GOOD | {"current": "old", "release": "old"}]
+    found = prove(timeout=0)
+    assert (found["exact"], found["error"]) == (False, "it sees release old")
+
+
+def test_looking_does_not_wait_for_a_pointer(docker: Docker) -> None:
+    docker.answers = [GOOD | {"current": "old"}]
+    assert not prove(fetch=False)["exact"]
+    assert len(docker.asked) == 1
