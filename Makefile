@@ -57,6 +57,18 @@ lab-status: $(VENV)/locked ## Show what the lab runs
 password: $(VENV)/locked ## Print the password of the Airflow administrator
 	@ansible-playbook playbooks/password.yml | sed -n "s/^ *msg: *//p" | tr -d "\"'"
 
+.PHONY: dag-sync
+dag-sync: $(VENV)/locked ## Publish the committed DAGs and prove that every container holds them
+	@ansible-playbook playbooks/dag-sync.yml
+
+.PHONY: dag-verify
+dag-verify: $(VENV)/locked ## Prove, changing nothing, that every container holds the current release
+	@ansible-playbook playbooks/dag-verify.yml
+
+.PHONY: dag-rollback
+dag-rollback: $(VENV)/locked ## Go back to the release before
+	@ansible-playbook playbooks/dag-rollback.yml
+
 .PHONY: destroy
 destroy: $(VENV)/locked ## Remove the environment; keeps its data unless told otherwise
 	@ansible-playbook playbooks/destroy.yml

@@ -23,6 +23,7 @@ import boto3
 import docker
 import pytest
 import urllib3
+from docker.models.containers import Container
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "freehold-lab"
@@ -41,6 +42,7 @@ ORDER = [
     "test_access",
     "test_browser",
     "test_example_dags",
+    "test_dag_releases",
     "test_security",
     "test_bad_input",
     "test_refusals_on_hosts",
@@ -173,6 +175,22 @@ def lab_session() -> boto3.Session:
         aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
         aws_secret_access_key="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
     )
+
+
+def machines(engine: docker.DockerClient) -> dict[str, Container]:
+    """Return the machine behind each host of the environment, by the host's name."""
+    described = (
+        lab_session()
+        .client("ec2", endpoint_url=ENDPOINT)
+        .describe_instances(Filters=[{"Name": "instance-state-name", "Values": ["running"]}])
+    )
+    names = {
+        str(instance["InstanceId"]): next(tag["Value"] for tag in instance["Tags"] if tag["Key"] == "Name")
+        for reservation in described["Reservations"]
+        for instance in reservation["Instances"]
+    }
+    found = engine.containers.list(filters={"label": "freehold.lab.kind=instance"})
+    return {names[machine.labels["freehold.lab.id"]]: machine for machine in found}
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from .conftest import ENDPOINT, STATE, Site, lab_session
+from .conftest import ENDPOINT, STATE, Site, lab_session, machines
 
 CONFIG = STATE.parent / "freehold" / "lab" / "ssh_config"
 HOSTS = ["lab-scheduler-1", "lab-webserver-1", "lab-worker-1", "lab-worker-2"]
@@ -38,16 +38,7 @@ def forget_the_shared_connection() -> None:
 @pytest.fixture
 def scheduler(site: Site, engine: docker.DockerClient) -> Iterator[Container]:
     """The machine of the first scheduler, whose SSH server runs again afterwards."""
-    [instance] = [
-        instance
-        for reservation in lab_session()
-        .client("ec2", endpoint_url=ENDPOINT)
-        .describe_instances(Filters=[{"Name": "tag:Name", "Values": ["lab-scheduler-1"]}])["Reservations"]
-        for instance in reservation["Instances"]
-        if instance["State"]["Name"] == "running"
-    ]
-    labels = ["freehold.lab.kind=instance", f"freehold.lab.id={instance['InstanceId']}"]
-    [container] = engine.containers.list(filters={"label": labels})
+    container = machines(engine)["lab-scheduler-1"]
     yield container
     container.exec_run(["systemctl", "start", "ssh"])
 

@@ -10,7 +10,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from .conftest import ARTIFACTS, ENDPOINT, Site, lab_session
+from .conftest import ARTIFACTS, ENDPOINT, Site, lab_session, machines
 
 # Where programs leave things. The image layers below /var/lib/docker/overlay2 are the image's own content.
 PLACES = "/etc /home /opt /root /run /srv /tmp /var/log /var/lib/cloud /var/lib/docker/containers /var/lib/valkey"
@@ -87,7 +87,7 @@ def test_the_request_log_holds_no_secret(secrets: list[str], requests_log: objec
 
 
 def test_nothing_of_a_worker_can_read_the_database_password(site: Site, engine: docker.DockerClient) -> None:
-    worker = next(host for host in hosts(engine) if host.exec_run(["docker", "inspect", "airflow-worker"])[0] == 0)
+    worker = machines(engine)["lab-worker-1"]
     program = (
         "import boto3; client = boto3.client('secretsmanager');"
         "client.get_secret_value(SecretId='freehold/lab/config/sql_alchemy_conn')"

@@ -73,6 +73,11 @@ class Copies:
                 self._remove_unused(release)
         return self.path(release)
 
+    def repair(self, store: Store, release: str) -> None:
+        """Hash the whole copy, whatever its seal says, and make it exact again; raise ReleaseError if that fails."""
+        with self.locked():
+            self._repair(store, release)
+
     def stage(self, store: Store, manifest: Manifest, spool: Path) -> Path:
         """Make the copy of a release that is not published yet; ``spool`` holds what its packs lack, by SHA-256."""
         if not self.is_sealed(manifest.release):

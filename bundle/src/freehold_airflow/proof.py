@@ -67,6 +67,10 @@ def state(bundle: Bundle, release: str | None = None, fetch: bool = False) -> di
         if fetch:
             copies.ensure(store, wanted)
         manifest, difference = copies.verify(wanted)
+        if fetch and difference:
+            # What no file system could tell: a bit that flipped on the disk.
+            copies.repair(store, wanted)
+            manifest, difference = copies.verify(wanted)
         published = store.manifest(wanted)
         if published.tree != manifest.tree:
             raise ReleaseError(f"this host's copy of {wanted} has the tree {manifest.tree}, not {published.tree}")
