@@ -91,6 +91,10 @@ unit: $(VENV)/locked ## Unit tests: no lab, no network
 	pytest -q lab/tests
 	pytest -q bundle/tests
 
+.PHONY: bundle
+bundle: $(VENV)/locked ## The DAG bundle's tests inside the image
+	@tools/in_image
+
 .PHONY: integration
 integration: setup ## Roles and modules against the lab's API alone
 	@pytest -q tests/integration

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("airflow")
 from airflow.dag_processing.dagbag import DagBag
 
 DAGS = Path(__file__).parents[2] / "dags"

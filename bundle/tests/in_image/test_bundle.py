@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The bundle as Airflow uses it. Needs Airflow: runs inside the image, and is skipped elsewhere."""
+"""The bundle as Airflow uses it. Needs Airflow: `make bundle` runs this inside the image."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from bundle.tests.trees import TREE, Publish
-
-pytest.importorskip("airflow")
 from airflow.dag_processing.bundles.base import BundleUsageTrackingManager, BundleVersionLock
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from freehold_airflow import proof
 from freehold_airflow.release import ReleaseError
+
+from bundle.tests.trees import TREE, Publish
 
 
 @pytest.fixture
