@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Say whether a tree of DAGs may be published: ``python -m freehold_airflow.check --root TREE``.
 
-Runs in the image that runs the components, without database, network and secrets, and prints one JSON document; what
-Airflow and the DAG files print goes to stderr. The exit status is 0 when the tree is fine, 1 when it is refused and 2
-when the command makes no sense.
+Runs in the image that runs the components, and prints one JSON document; what Airflow and the DAG files print goes to
+stderr. It needs no database, network or secrets; where there are the settings of a dag-processor, ``--connected`` lets
+DAG files ask for variables and connections as they do there. The exit status is 0 when the tree is fine, 1 when it is
+refused and 2 when the command makes no sense.
 
 Every verdict is Airflow's own: the dag-processor's functions find the files and parse them, each in a forked child of
 one process that has imported Airflow, as the dag-processor does. What that can't see is added here: a file that hangs,
@@ -40,26 +41,30 @@ BUNDLE = "freehold-check"
 GRACE_SECONDS = 0.5
 MESSAGE_LENGTH = 500
 
-# Of a component's settings, those that reach out or hold a secret. The rest decides how files are found and parsed.
-UNWANTED = re.compile(
-    r"AIRFLOW__(?:(?:DATABASE|SECRETS|METRICS|TRACES|SENTRY)__.*|.*_(?:CMD|SECRET)|LOGGING__REMOTE_.*"
-    r"|WORKERS__SECRETS_BACKEND.*)"
-)
+# Of a component's settings, those by which a look would be heard of elsewhere.
+LOUD = re.compile(r"AIRFLOW__(?:(?:METRICS|TRACES|SENTRY)__.*|LOGGING__REMOTE_.*)")
+# Those that reach out for data or hold a secret. What is left decides how files are found and parsed.
+REACHING = re.compile(r"AIRFLOW__(?:(?:DATABASE|SECRETS)__.*|.*_(?:CMD|SECRET)|WORKERS__SECRETS_BACKEND.*)")
 WANTED = {
-    # Nothing asks it; if a DAG file does, it gets an error instead of an empty file somewhere.
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite://",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     # The limit is enforced from outside, where code that never returns to Python can't ignore it.
     "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "0",
     # Whole tracebacks: the last frame inside the tree is what a person has to look at.
     "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACKS": "True",
     "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "1000",
-    # What the dag-processor's own children have: the client's side of the Task SDK.
-    "_AIRFLOW_PROCESS_CONTEXT": "client",
     "PYTHONDONTWRITEBYTECODE": "1",
     # A line of each file that is fine would bury the tracebacks of those that are not.
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
 }
+
+ALONE = {
+    # Nothing asks it; if a DAG file does, it gets an error instead of an empty file somewhere.
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite://",
+    # What the dag-processor's own children have: the client's side of the Task SDK, here with nobody to ask.
+    "_AIRFLOW_PROCESS_CONTEXT": "client",
+}
+# With the settings of a dag-processor, variables and connections come from where they come from there.
+CONNECTED = {"_AIRFLOW_PROCESS_CONTEXT": "server"}
 
 KINDS = {
     "SyntaxError": "syntax",
@@ -138,11 +143,15 @@ class _Child:
     received: bytearray = field(default_factory=bytearray)
 
 
-def prepare(environment: MutableMapping[str, str]) -> None:
-    """Take from a component's environment what reaches out; Airflow must not have been imported yet."""
-    for name in [name for name in environment if UNWANTED.fullmatch(name)]:
+def prepare(environment: MutableMapping[str, str], connected: bool = False) -> None:
+    """Make a component's environment fit for a look; Airflow must not have been imported yet.
+
+    ``connected`` leaves the way to the variables and connections that DAG files ask for while they are imported.
+    """
+    unwanted = [LOUD] if connected else [LOUD, REACHING]
+    for name in [name for name in environment if any(pattern.fullmatch(name) for pattern in unwanted)]:
         del environment[name]
-    environment.update(WANTED)
+    environment.update(WANTED | (CONNECTED if connected else ALONE))
 
 
 def run(root: Path, import_seconds: float = 30.0, jobs: int | None = None) -> Report:
@@ -450,6 +459,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--root", type=Path, required=True, help="the tree of DAGs, as it would be published")
     parser.add_argument("--import-seconds", type=float, default=30.0, help="how long one file may take (default: 30)")
     parser.add_argument("--jobs", type=int, help="files at a time (default: the number of processors)")
+    parser.add_argument("--connected", action="store_true", help="let DAG files ask for variables and connections")
     given = parser.parse_args(arguments)
     if not given.root.is_dir():
         parser.error(f"--root: {given.root} is no directory")
@@ -466,7 +476,7 @@ def main(arguments: list[str] | None = None) -> int:
     answer = take_stdout()
     # Python puts the working directory first when it runs a module, and the dag-processor does not have it there.
     sys.path[:] = [path for path in sys.path if path not in ("", os.getcwd())]  # noqa: PTH109
-    prepare(os.environ)
+    prepare(os.environ, given.connected)
     # Files are imported in process groups of their own: being told to end must reach them through this one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     report = run(given.root, given.import_seconds, given.jobs)
