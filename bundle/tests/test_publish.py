@@ -381,6 +381,14 @@ def test_a_checked_release_is_exact_and_not_published(
     publish(root, stream("bbb", changed, ("aaa", TREE)))
     assert copies.ensure(Store(root), "bbb").stat().st_ino == before
     assert copies.verify("bbb")[1] == Difference()
+    # What the check found stays beside the copy for as long as the copy stays.
+    noted = copies.notes / "bbb.dags.json"
+    assert json.loads(noted.read_text())["errors"] == []
+    publish(root, stream("ccc", TREE, ("aaa", TREE)))
+    copies.ensure(Store(root), "ccc")
+    assert noted.exists()
+    copies.discard("bbb")
+    assert not noted.exists()
 
 
 def test_a_checked_copy_that_somebody_touched_is_made_anew(

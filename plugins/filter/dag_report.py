@@ -37,7 +37,8 @@ def dag_report(
         problems.append(f"the shared file system, release {release}: {error}")
     for path in (store or {}).get("foreign", []):
         problems.append(f"the shared file system: {path} belongs to no release")
-    problems += [f"Airflow: {error}" for error in (parsed or {}).get("problems", [])]
+    if parsed and not parsed["parsed"]:
+        problems += [f"Airflow: {error}" for error in unparsed(parsed)]
     return {
         **wanted,
         "exact": not problems,
@@ -46,6 +47,13 @@ def dag_report(
         "store": dict(store or {}),
         "parsed": dict(parsed or {}),
     }
+
+
+def unparsed(parsed: Mapping[str, Any]) -> list[str]:
+    """Return, one sentence each, why Airflow doesn't count as having parsed a release."""
+    reasons = [f"{error['file']} can't be imported: {error['message']}" for error in parsed["import_errors"]]
+    reasons += [f"the DAG {dag_id} was not parsed from this release" for dag_id in parsed["missing"]]
+    return reasons or [f"it has not looked at this release within {parsed['seconds']:.0f} s"]
 
 
 def dag_table(report: Mapping[str, Any]) -> list[str]:
@@ -65,9 +73,8 @@ def dag_table(report: Mapping[str, Any]) -> list[str]:
     lines = ["  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]).rstrip() for row in [head, *rows]]
     proved = sum(bool(row["exact"]) for row in report["containers"])
     summary = f"Release {short(str(report['release']))} is exact in {proved} of {len(rows)} containers"
-    seconds = report["parsed"].get("seconds")
-    if seconds is not None and not report["parsed"].get("problems"):
-        summary += f", and Airflow has parsed it ({seconds:.0f} s)"
+    if report["parsed"].get("parsed"):
+        summary += f", and Airflow has parsed it ({report['parsed']['seconds']:.0f} s)"
     return [*lines, f"{summary}."]
 
 

@@ -16,8 +16,9 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from freehold_airflow.release import (
     CHUNK,
@@ -89,7 +90,7 @@ class Copies:
     def discard(self, release: str) -> None:
         """Remove the copy of a release, and what is noted about it."""
         with self.locked():
-            for note in (self._seal_path(release), self._manifest_path(release)):
+            for note in (self._seal_path(release), self._manifest_path(release), self._dags_path(release)):
                 note.unlink(missing_ok=True)
             shutil.rmtree(self.path(release), ignore_errors=True)
 
@@ -123,6 +124,13 @@ class Copies:
         with self.lock_file.open("w") as opened:
             fcntl.flock(opened, fcntl.LOCK_EX)
             yield
+
+    def note_dags(self, release: str, found: Mapping[str, Any]) -> None:
+        """Keep what the check found in a release, for whoever waits until Airflow has found the same."""
+        _replace(self._dags_path(release), json.dumps(found).encode())
+
+    def _dags_path(self, release: str) -> Path:
+        return self.notes / f"{check_name(release)}.dags.json"
 
     def _seal_path(self, release: str) -> Path:
         return self.notes / f"{check_name(release)}.seal.json"
@@ -244,7 +252,7 @@ class Copies:
         Airflow's own clean-up removes what tasks have used, by their tracking files; a dag-processor leaves none.
         """
         for note in self.notes.iterdir():
-            name = note.name.removesuffix(".json.gz").removesuffix(".seal.json")
+            name = note.name.removesuffix(".json.gz").removesuffix(".seal.json").removesuffix(".dags.json")
             if not (self.versions / name).is_dir():
                 note.unlink(missing_ok=True)
         copies = [path for path in self.versions.iterdir() if path.name != release]

@@ -277,6 +277,8 @@ def check(root: Path, copies: Copies, stream: BinaryIO, import_seconds: int, kee
         except ValueError as error:
             raise ReleaseError(f"the look at the DAGs gave no answer and ended with {done.returncode}") from error
         keep = keep and not found["errors"]
+        if keep:
+            copies.note_dags(manifest.release, found)
         return found
     except BaseException:
         keep = False

@@ -24,9 +24,13 @@ def row(component: str, **changes: Any) -> dict[str, Any]:
     }
 
 
+def parsed(**changes: Any) -> dict[str, Any]:
+    return {"parsed": True, "seconds": 4.2, "missing": [], "import_errors": [], **changes}
+
+
 def test_everything_exact() -> None:
     proofs = [{"proofs": [row("scheduler"), row("triggerer")]}, {"proofs": [row("worker")]}]
-    report = dag_report(WANTED, ["host-a", "host-b"], proofs, parsed={"seconds": 4.2, "problems": []})
+    report = dag_report(WANTED, ["host-a", "host-b"], proofs, parsed=parsed())
     assert report["exact"]
     assert report["problems"] == []
     assert [(one["host"], one["component"]) for one in report["containers"]] == [
@@ -56,14 +60,20 @@ def test_a_silent_host_and_a_differing_container_are_named() -> None:
 
 def test_what_is_wrong_on_the_shared_file_system_and_in_airflow_is_named() -> None:
     store = {"damaged": {"old": "the pack p is damaged"}, "foreign": ["packs/x"]}
-    parsed = {"seconds": 1.0, "problems": ["import error in a.py"]}
-    report = dag_report(WANTED, ["host-a"], [{"proofs": [row("worker")]}], store, parsed)
+    late = parsed(parsed=False, missing=["sleeper"], import_errors=[{"file": "a.py", "message": "no module b"}])
+    report = dag_report(WANTED, ["host-a"], [{"proofs": [row("worker")]}], store, late)
     assert report["problems"] == [
         "the shared file system, release old: the pack p is damaged",
         "the shared file system: packs/x belongs to no release",
-        "Airflow: import error in a.py",
+        "Airflow: a.py can't be imported: no module b",
+        "Airflow: the DAG sleeper was not parsed from this release",
     ]
     assert "parsed" not in dag_table(report)[-1]
+
+
+def test_a_dag_processor_that_does_not_look_is_named() -> None:
+    report = dag_report(WANTED, [], [], parsed=parsed(parsed=False))
+    assert report["problems"] == ["Airflow: it has not looked at this release within 4 s"]
 
 
 def test_a_dirty_release_is_shown_as_such() -> None:
