@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab's own paths under /_lab: what should be real, what was observed, and a summary. They need the admin token."""
+"""The lab's own paths under /_lab: what should be real, what was observed, a summary, and the end of a session.
+
+They need the admin token.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,14 @@ from lab.api import backends, snapshot
 from lab.api.request import Environ
 from lab.api.request_log import RequestLog
 from lab.api.response import Response
+from lab.api.services.sessions import expire
 from lab.api.state import Lab
 
 TOKEN_HEADER = "X-Freehold-Lab-Token"  # noqa: S105  (the header's name)
 
 
 class Admin:
-    """Answers /_lab/health, /_lab/status, /_lab/snapshot and /_lab/observed."""
+    """Answers /_lab/health, /_lab/status, /_lab/snapshot, /_lab/observed and /_lab/expired."""
 
     def __init__(self, lab: Lab, log: RequestLog) -> None:
         self.lab = lab
@@ -39,6 +43,8 @@ class Admin:
             return self._status()
         if route == ("POST", "/_lab/observed"):
             return self._observed(environ)
+        if route == ("POST", "/_lab/expired"):
+            return self._expired(environ)
         return _json({"error": f"no such path: {route[0]} {route[1]}"}, HTTPStatus.NOT_FOUND)
 
     def _snapshot(self, environ: Environ) -> Response:
@@ -83,6 +89,18 @@ class Admin:
         except (ValueError, TypeError, AttributeError, KeyError) as bad:
             return _json({"error": f"not a report: {bad!r}"}, HTTPStatus.BAD_REQUEST)
         return _json({"revision": self.lab.revision})
+
+    def _expired(self, environ: Environ) -> Response:
+        """Let the session of an access key ({"access_key": ...}) end now instead of in fifteen minutes or more."""
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        try:
+            access_key = str(json.loads(environ["wsgi.input"].read(length))["access_key"])
+        except (ValueError, TypeError, KeyError) as bad:
+            return _json({"error": f"no access_key: {bad!r}"}, HTTPStatus.BAD_REQUEST)
+        with self.lab.lock:
+            if not expire(access_key):
+                return _json({"error": f"no session has the access key {access_key}"}, HTTPStatus.NOT_FOUND)
+        return _json({"expired": access_key})
 
     def _take(self, report: dict[str, dict[str, Any]]) -> None:
         lab, lifecycle = self.lab, self.lab.lifecycle

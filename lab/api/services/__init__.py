@@ -17,6 +17,7 @@ from lab.api.services import (
     load_balancers,
     networks,
     repositories,
+    sessions,
     zones,
 )
 
@@ -36,5 +37,6 @@ __all__ = [
     "load_balancers",
     "networks",
     "repositories",
+    "sessions",
     "zones",
 ]

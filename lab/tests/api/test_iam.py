@@ -204,6 +204,53 @@ def test_a_role_is_assumed_by_trust_and_its_session_has_the_roles_policies(
     assert code(running.client("ec2", **stolen).describe_vpcs)[0] == "AuthFailure"
 
 
+@pytest.fixture
+def role(running: RunningLab) -> str:
+    """The ARN of a role that everybody in the account may assume for two hours."""
+    trust = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"}]}
+    made = running.client("iam").create_role(
+        RoleName=f"session-{next(_numbers)}", AssumeRolePolicyDocument=json.dumps(trust), MaxSessionDuration=7200
+    )
+    return str(made["Role"]["Arn"])
+
+
+@pytest.mark.parametrize("seconds", [899, 7201])
+def test_a_session_has_a_least_and_a_greatest_length(running: RunningLab, role: str, seconds: int) -> None:
+    sts = running.client("sts", config=Config(parameter_validation=False))
+    assume = {"RoleArn": role, "RoleSessionName": "session"}
+    assert code(sts.assume_role, DurationSeconds=seconds, **assume) == ("ValidationError", 400)
+    sts.assume_role(DurationSeconds=7200, **assume)
+    sts.assume_role(DurationSeconds=900, **assume)
+
+
+@pytest.mark.parametrize(
+    ("service", "call", "expected"),
+    [
+        ("sts", "get_caller_identity", ("ExpiredToken", 403)),
+        ("ec2", "describe_vpcs", ("RequestExpired", 400)),
+        ("s3", "list_buckets", ("ExpiredToken", 400)),
+        ("secretsmanager", "list_secrets", ("ExpiredTokenException", 400)),
+    ],
+)
+def test_a_session_that_has_ended_is_called_so(
+    running: RunningLab, role: str, service: str, call: str, expected: tuple[str, int]
+) -> None:
+    got = running.client("sts").assume_role(RoleArn=role, RoleSessionName="session")["Credentials"]
+    session = {
+        "aws_access_key_id": got["AccessKeyId"],
+        "aws_secret_access_key": got["SecretAccessKey"],
+        "aws_session_token": got["SessionToken"],
+    }
+    running.client("sts", **session).get_caller_identity()
+    running.admin("POST", "/_lab/expired", json={"access_key": got["AccessKeyId"]}).raise_for_status()
+    assert code(getattr(running.client(service, **session), call)) == expected
+
+
+def test_only_a_session_can_be_ended(running: RunningLab) -> None:
+    assert running.admin("POST", "/_lab/expired", json={"access_key": running.key}).status_code == 404
+    assert running.admin("POST", "/_lab/expired", json={}).status_code == 400
+
+
 def test_passing_a_role_to_an_instance_needs_its_own_permission(
     running: RunningLab, user: Callable[..., dict[str, str]], launch: Callable[..., Any]
 ) -> None:
