@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import urllib3
 
-from .conftest import ENDPOINT, Requests, Run, Site, lab_session, run
+from .conftest import ENDPOINT, STATE, Requests, Run, Site, lab_session, run
 
 
 def fleet(**changes: Any) -> dict[str, Any]:
@@ -99,7 +101,30 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
             }
         },
         "freehold_aws_connection",
-        "",
+        "does not know the access key AKIAAAAAAAAAAAAAAAAA",
+    ),
+    "a secret key of another": (
+        {
+            "freehold_aws_connection": {
+                "region": "eu-west-1",
+                "endpoint_url": ENDPOINT,
+                "access_key": "AKIAIOSFODNN7EXAMPLE",
+                "secret_key": "x",
+            }
+        },
+        "freehold_aws_connection",
+        "secret key",
+    ),
+    "half of a pair of keys": (
+        {
+            "freehold_aws_connection": {
+                "region": "eu-west-1",
+                "endpoint_url": ENDPOINT,
+                "access_key": "AKIAIOSFODNN7EXAMPLE",
+            }
+        },
+        "freehold_aws_connection",
+        "secret_key",
     ),
     "an API that does not answer": (
         {
@@ -128,17 +153,51 @@ def test_it_is_refused_before_the_first_write(case: str, site: Site, requests_lo
     assert [request for request in requests_log.since(mark) if request["write"]] == []
 
 
-def test_an_expired_session_is_named(site: Site, requests_log: Requests) -> None:
-    connection = {
-        "region": "eu-west-1",
-        "endpoint_url": ENDPOINT,
-        "access_key": "ASIAAAAAAAAAAAAAAAAA",
-        "secret_key": "x",
-        "session_token": "gone",
-    }
+@pytest.fixture
+def ended_session() -> Iterator[dict[str, str]]:
+    """The keys of a session that was good and has ended."""
+    session = lab_session()
+    iam, sts = (session.client(service, endpoint_url=ENDPOINT) for service in ("iam", "sts"))
+    trust = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"}]}
+    role = iam.create_role(RoleName="yesterday", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    try:
+        given = sts.assume_role(RoleArn=role, RoleSessionName="yesterday")["Credentials"]
+        answer = urllib3.request(
+            "POST",
+            f"{ENDPOINT}/_lab/expired",
+            json={"access_key": given["AccessKeyId"]},
+            headers={"X-Freehold-Lab-Token": (STATE / "admin-token").read_text().strip()},
+        )
+        assert answer.status == 200, answer.data
+        yield {
+            "access_key": given["AccessKeyId"],
+            "secret_key": given["SecretAccessKey"],
+            "session_token": given["SessionToken"],
+        }
+    finally:
+        iam.delete_role(RoleName="yesterday")
+
+
+def test_an_expired_session_is_named(site: Site, ended_session: dict[str, str], requests_log: Requests) -> None:
+    connection = {"region": "eu-west-1", "endpoint_url": ENDPOINT, **ended_session}
+    mark = requests_log.mark()
     done = provision(freehold_aws_connection=connection)
     assert done.returncode != 0
-    assert "freehold_aws_connection" in sentence(done), done.output[-3000:]
+    for words in ("freehold_aws_connection", "has expired", "log in again"):
+        assert words in sentence(done), done.output[-3000:]
+    assert "Traceback" not in done.output
+    assert [request for request in requests_log.since(mark) if request["write"]] == []
+
+
+@pytest.mark.parametrize("playbook", ["site", "configure", "deploy", "verify", "dag-sync", "destroy", "password"])
+def test_every_playbook_names_a_profile_that_is_not_there(site: Site, playbook: str, requests_log: Requests) -> None:
+    variables = {"freehold_aws_connection": {"region": "eu-west-1", "profile": "nobody"}, "confirm": "lab"}
+    mark = requests_log.mark()
+    done = run("ansible-playbook", f"playbooks/{playbook}.yml", "-e", json.dumps(variables), ok=False, timeout=120)
+    assert done.returncode != 0
+    for words in ("freehold_aws_connection", "'nobody'"):
+        assert words in sentence(done), done.output[-3000:]
+    assert [request for request in requests_log.since(mark) if request["write"]] == []
 
 
 def test_an_environment_name_that_two_vpcs_carry_is_refused(site: Site, requests_log: Requests) -> None:

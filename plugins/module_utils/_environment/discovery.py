@@ -210,18 +210,24 @@ FINDERS: dict[str, tuple[str, Finder]] = {
 
 
 def discover(clients: Clients, name: str, finders: dict[str, tuple[str, Finder]]) -> dict[str, Found]:
-    """Run all finders side by side; raise FreeholdError with the first failure."""
+    """Run all finders side by side; raise FreeholdError with the first failure, in the finders' order."""
     prepared = [(kind, clients[service], find) for kind, (service, find) in finders.items()]
 
-    def run(entry: tuple[str, Any, Finder]) -> Found:
-        kind, client, find = entry
+    def run(entry: tuple[str, Any, Finder]) -> Found | Exception:
+        _kind, client, find = entry
         try:
             return [item for item in find(client, name) if item["tags"].get(ENVIRONMENT_TAG) == name]
         except (ClientError, BotoCoreError) as error:
-            raise FreeholdError(message=f"Failed to look for {kind.replace('_', ' ')}s", exception=error) from error
+            return error
 
     with ThreadPoolExecutor(max_workers=len(prepared)) as pool:
-        return dict(zip([kind for kind, _, _ in prepared], pool.map(run, prepared), strict=True))
+        answers = list(pool.map(run, prepared))
+    found: dict[str, Found] = {}
+    for (kind, _client, _find), answer in zip(prepared, answers, strict=True):
+        if isinstance(answer, Exception):
+            raise clients.failure(answer, f"look for {kind.replace('_', ' ')}s") from answer
+        found[kind] = answer
+    return found
 
 
 def only_vpc(found: dict[str, Found], name: str) -> dict[str, Any] | None:

@@ -158,9 +158,17 @@ class Api:
         """Run plays on localhost and return what happened."""
         playbook = self.home / "playbook.yml"
         playbook.write_text(yaml.safe_dump(plays, sort_keys=False))
+        return self._run(playbook, *arguments)
+
+    def playbook(self, name: str, *arguments: str, **more: Any) -> Run:
+        """Run one of the project's playbooks on localhost and return what happened."""
+        return self._run(ROOT / "playbooks" / f"{name}.yml", "-e", json.dumps(self.variables(**more)), *arguments)
+
+    def _run(self, playbook: Path, *arguments: str) -> Run:
         before = len(self.logged())
+        inventory = [] if "-i" in arguments else ["-i", "localhost,"]
         done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", playbook, *arguments],
+            [Path(sys.executable).parent / "ansible-playbook", *inventory, playbook, *arguments],
             cwd=ROOT,
             env={**os.environ, "ANSIBLE_DEPRECATION_WARNINGS": "False", "ANSIBLE_LOCALHOST_WARNING": "False"},
             capture_output=True,

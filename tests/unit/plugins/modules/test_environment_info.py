@@ -3,6 +3,7 @@
 
 from typing import Any
 
+import pytest
 from ansible_collections.freehold.airflow.plugins.modules import environment_info
 
 
@@ -85,6 +86,17 @@ def test_data_and_broker_are_described(aws: Any) -> None:
         "port": 6379,
         "status": None,
     }
+
+
+def test_a_profile_that_is_not_there_is_refused_in_one_sentence(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Keys in the environment and a profile would contradict each other.
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    result = aws.run(environment_info, name="lab", profile="nobody")
+    assert result["failed"]
+    assert "'nobody'" in result["msg"]
+    assert "freehold_aws_connection" in result["msg"]
+    assert aws.operations == []
 
 
 def test_it_only_reads(aws: Any) -> None:
