@@ -43,14 +43,12 @@ options:
         default: "0644"
       owner:
         description:
-          - Name of the owner.
+          - Name of the owner; the user that the module runs as if not given.
         type: str
-        default: root
       group:
         description:
-          - Name of the group.
+          - Name of the group; that of the user that the module runs as if not given.
         type: str
-        default: root
       validate:
         description:
           - A command that must succeed before the file is replaced; C(%s) is the path of the new content. It is left
@@ -164,8 +162,8 @@ class FileSet:
         status = Path(wanted["path"]).stat()
         return (status.st_mode & 0o7777, status.st_uid, status.st_gid) == (
             int(wanted["mode"], 8),
-            pwd.getpwnam(wanted["owner"]).pw_uid,
-            grp.getgrnam(wanted["group"]).gr_gid,
+            pwd.getpwnam(wanted["owner"]).pw_uid if wanted["owner"] else os.geteuid(),
+            grp.getgrnam(wanted["group"]).gr_gid if wanted["group"] else os.getegid(),
         )
 
     def write_beside(self, wanted: dict[str, Any]) -> Path:
@@ -177,7 +175,7 @@ class FileSet:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
             stream.write(wanted["content"])
-        shutil.chown(beside, wanted["owner"], wanted["group"])
+        shutil.chown(beside, wanted["owner"] or os.geteuid(), wanted["group"] or os.getegid())
         beside.chmod(int(wanted["mode"], 8))
         command: list[str] = wanted["validate"]
         if command and shutil.which(command[0]):
@@ -224,8 +222,8 @@ def main() -> None:
                     "path": {"type": "path", "required": True},
                     "content": {"type": "str", "required": True},
                     "mode": {"type": "str", "default": "0644"},
-                    "owner": {"type": "str", "default": "root"},
-                    "group": {"type": "str", "default": "root"},
+                    "owner": {"type": "str"},
+                    "group": {"type": "str"},
                     "validate": {"type": "list", "elements": "str", "default": []},
                 },
             },
