@@ -124,3 +124,4 @@ test-all: setup ## All tests there are; takes more than an hour
 .PHONY: bench
 bench: setup ## Measure: fresh machine to green run, second run, seconds per task, memory
 	@python tests/bench.py
+	python tests/bench_dags.py

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measure how long it takes until every container holds a commit, against the ways people do it today.
+
+A benchmark, not a test: it judges nothing. Needs an environment in the lab (``make site``). Writes
+``docs/benchmarks-dags.md`` and publishes this repository's own DAGs again at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "benchmarks-dags.md"
+SIZES = (10, 1000, 10_000)
+# The copy module takes a third of a second for each file, so that larger trees would take an hour.
+COPIED = 1000
+PEER_NAMES = ("`synchronize` to EFS, s", "`synchronize` to every host, s", "`copy` to EFS, s")
+PEERS = "/srv/freehold/peers"
+COLUMNS = ("files", "changed", "proved, s", "then parsed, s", "bytes sent", *PEER_NAMES)
+PROVED = "PLAY [Wait until Airflow has parsed the release]"
+
+DAG = """
+from airflow.sdk import dag, task
+
+
+@dag(schedule=None)
+def bench_{number}():
+    task(lambda: {version}, task_id="nothing")()
+
+
+bench_{number}()
+"""
+
+
+def git(tree: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=Bench", "-c", "user.email=bench@example.com", "-c", "gc.auto=0"]
+    subprocess.run(["git", "-C", str(tree), *identity, *arguments], check=True, capture_output=True)
+
+
+def write(tree: Path, number: int, version: int) -> None:
+    """Write one file of the tree; one in a hundred is a DAG, the others are what DAGs come with."""
+    path = tree / "dags" / f"part_{number % 50}" / (f"dag_{number}.py" if number % 100 == 0 else f"query_{number}.sql")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    filler = f"-- {number} {version}\n" + "select column_name from table_name where day = '2026-11-23';\n" * 10
+    path.write_text(DAG.format(number=number, version=version) if path.suffix == ".py" else filler)
+
+
+def commit(tree: Path) -> None:
+    git(tree, "add", "--all")
+    git(tree, "commit", "--quiet", "--allow-empty", "--message", "bench")
+
+
+def timed(command: list[str], until: str = "") -> float:
+    """Return the seconds until a command ends, or until it prints a line that begins with ``until``."""
+    print("$", *command[:3], flush=True)
+    begin = time.monotonic()
+    found = None
+    lines = []
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        for line in process.stdout or ():
+            lines.append(line)
+            if until and found is None and line.startswith(until):
+                found = time.monotonic() - begin
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended {process.returncode}:\n{''.join(lines)[-4000:]}")
+    return found if found is not None else time.monotonic() - begin
+
+
+def sync(tree: Path, report: Path) -> tuple[float, dict[str, object]]:
+    """Publish a tree; return the seconds until every container has proved it, and the report."""
+    given = {"dags_repository": str(tree), "dags_report": str(report)}
+    seconds = timed(["ansible-playbook", "playbooks/dag-sync.yml", "-e", json.dumps(given)], PROVED)
+    found: dict[str, object] = json.loads(report.read_text())
+    return seconds, found
+
+
+def playbook(folder: Path, tasks: str, hosts: str = "scheduler[0]") -> list[str]:
+    """A playbook with some tasks, which finds its hosts as ours do."""
+    path = folder / "peer.yml"
+    path.write_text(
+        f"- import_playbook: {ROOT}/playbooks/find.yml\n- hosts: {hosts}\n  gather_facts: false\n  tasks:\n{tasks}"
+    )
+    return ["ansible-playbook", str(path)]
+
+
+def peers(folder: Path, tree: Path, size: int) -> dict[str, Callable[[], float]]:
+    """The other ways to bring a tree to where Airflow reads it, each as a function that returns seconds."""
+    copy = f"    - copy: {{src: '{tree}/dags/', dest: '{PEERS}/copy/', mode: preserve}}\n"
+    to_efs = (
+        f"    - synchronize: {{src: '{tree}/dags/', dest: '{PEERS}/synchronize/', delete: true, archive: true,"
+        " rsync_opts: ['--mkpath']}\n"
+    )
+    everywhere = to_efs.replace(f"{PEERS}/synchronize", "/var/tmp/freehold-bench")  # noqa: S108  # a path on hosts
+    found = {
+        PEER_NAMES[0]: lambda: timed(playbook(folder, to_efs)),
+        PEER_NAMES[1]: lambda: timed(playbook(folder, everywhere, "airflow")),
+    }
+    if size <= COPIED:
+        found[PEER_NAMES[2]] = lambda: timed(playbook(folder, copy))
+    return found
+
+
+def measure(size: int, folder: Path) -> list[list[str]]:
+    """The rows of one size of tree."""
+    tree = folder / f"tree-{size}"
+    tree.mkdir()
+    git(tree, "init", "--quiet", "--initial-branch=main")
+    for number in range(size):
+        write(tree, number, 1)
+    report = folder / "report.json"
+    others = peers(folder, tree, size)
+
+    def change(what: str, version: int) -> None:
+        for number in {"all": range(size), "one": range(1, 2), "none": range(0)}[what]:
+            write(tree, number, version)
+        commit(tree)
+
+    rows = []
+    for version, what in enumerate(("all", "none", "one", "all"), start=1):
+        change(what, version)
+        seconds, found = sync(tree, report)
+        parsed = found["parsed"]
+        assert isinstance(parsed, dict)
+        row = [f"{size}", "first" if version == 1 else what, f"{seconds:.1f}", f"{parsed['seconds']:.1f}"]
+        row.append(f"{found['sent_bytes']}")
+        row += [f"{others[name]():.1f}" if name in others and version > 1 else "" for name in PEER_NAMES]
+        rows.append(row)
+        print("|", " | ".join(row), "|", flush=True)
+    shutil.rmtree(tree)
+    return rows
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    machine = f"{os.cpu_count()} cores, {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="freehold-bench-") as folder:
+        try:
+            for size in SIZES:
+                rows += measure(size, Path(folder))
+        finally:
+            timed(["ansible-playbook", "playbooks/dag-sync.yml"])
+            timed(playbook(Path(folder), f"    - file: {{path: {PEERS}, state: absent}}\n"))
+    page = [
+        "# Benchmarks of DAG releases",
+        "",
+        "Written by `make bench`. Seconds from the start of the command until every container of all four hosts has",
+        "proved the release; then until Airflow has parsed it. The others bring files only: nothing is checked, proved",
+        "or atomic, and the copy module leaves deleted files behind. One file in a hundred is a DAG.",
+        "",
+        f"{datetime.now(UTC):%Y-%m-%d}, {machine}, {platform.system()} {platform.release()}, {platform.machine()};"
+        " all four hosts are containers on this one machine, so that their work adds up.",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        "|" + "---|" * len(COLUMNS),
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
+    ]
+    PAGE.write_text("\n".join(page), encoding="utf-8")
+    print(PAGE.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
