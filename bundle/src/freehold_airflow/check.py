@@ -349,7 +349,7 @@ def _let_segmentation_faults_kill() -> None:
     def others(number: int, handler: Any) -> Any:
         return signal.getsignal(number) if number == signal.SIGSEGV else install(number, handler)
 
-    signal.signal = others
+    signal.signal = others  # type: ignore[assignment]
 
 
 def _import_file(root: Path, file: str) -> _Outcome:

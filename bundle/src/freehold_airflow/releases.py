@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Airflow's metadata database says about releases: ``python -m freehold_airflow.releases COMMAND``.
+
+``wait``         wait until Airflow has parsed a release
+``in-use``       name the releases that DAG runs need
+``delete-gone``  delete the DAGs that a release no longer has, with their history
+
+Runs where Airflow's settings give the database: in a scheduler's or dag-processor's container. Prints one line of JSON;
+everything else goes to stderr. docs/decisions/0002-release-format.md says how the rows are read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from freehold_airflow.proof import configured
+from freehold_airflow.release import ReleaseError, check_name
+from freehold_airflow.streams import take_stdout
+
+POLL_SECONDS = 0.5
+# A file that has not been parsed this long after the release was seen is asked for, and again after as long.
+ASK_SECONDS = 5.0
+
+
+@dataclass
+class State:
+    """How far Airflow is with a release. Lists are sorted.
+
+    ``missing`` are DAGs of the release that Airflow doesn't run from it yet, ``gone`` active ones that the release
+    doesn't have, ``unexpected`` active ones that only Airflow found in it.
+    """
+
+    seen: bool = False
+    missing: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    import_errors: list[dict[str, str]] = field(default_factory=list)
+    failed_files: set[str] = field(default_factory=set)
+
+    @property
+    def done(self) -> bool:
+        """Whether Airflow runs this release, all of it and nothing else."""
+        return self.seen and not (self.missing or self.gone or self.import_errors)
+
+    def hopeless(self, expected: Mapping[str, str]) -> bool:
+        """Whether the release was parsed as far as it can be, and files of it can't be imported here."""
+        waited_for = {expected[dag_id] for dag_id in self.missing}
+        return self.seen and bool(self.failed_files) and waited_for <= self.failed_files
+
+
+@dataclass(frozen=True)
+class Waited:
+    """What came of waiting for a release."""
+
+    bundle: str
+    release: str
+    parsed: bool
+    seconds: float
+    missing: list[str]
+    unexpected: list[str]
+    deactivated: list[str]
+    import_errors: list[dict[str, str]]
+
+
+def look(bundle: str, release: str, expected: Mapping[str, str]) -> State:
+    """Compare the database with the DAGs of a release, given as DAG id and file."""
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.models.errors import ParseImportError
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        seen = session.scalar(select(DagBundleModel.version).where(DagBundleModel.name == bundle))
+        state = State(seen=seen == release)
+        parsed = _parsed(session, bundle, release)
+        errors = session.execute(
+            select(ParseImportError.filename, ParseImportError.stacktrace)
+            .where(ParseImportError.bundle_name == bundle)
+            .order_by(ParseImportError.filename)
+        ).all()
+    state.missing = sorted(dag_id for dag_id in expected if not parsed.get(dag_id, (False, False))[1])
+    for dag_id in sorted(set(parsed) - set(expected)):
+        (state.unexpected if parsed[dag_id][0] else state.gone).append(dag_id)
+    for file, text in errors:
+        of_this = _folder(bundle, release) in (text or "")
+        # What names another release's files only is what Airflow has not yet cleared away.
+        if of_this or _folder(bundle) not in (text or ""):
+            state.import_errors.append({"file": str(file), "message": _last_line(text)})
+        if of_this:
+            state.failed_files.add(str(file))
+    return state
+
+
+def _parsed(session: Any, bundle: str, release: str) -> dict[str, tuple[bool, bool]]:
+    """The active DAGs of a bundle, and for each whether it comes from the release, and whether all rows say so.
+
+    A parse that began before the release was seen is stored under the release's name, with the earlier one's content:
+    only ``dag.fileloc`` tells. And Airflow stores no changed DAG twice within ``min_serialized_dag_update_interval``
+    but counts it as parsed: then the stored one is younger than the parse minus that time, and older than the parse.
+    """
+    from airflow.configuration import conf
+    from airflow.models.dag import DagModel
+    from airflow.models.dag_version import DagVersion
+    from airflow.models.serialized_dag import SerializedDagModel
+    from sqlalchemy import func, select
+
+    interval = timedelta(seconds=conf.getint("core", "min_serialized_dag_update_interval", fallback=30))
+    latest = select(DagVersion.dag_id, func.max(DagVersion.version_number).label("number")).group_by(DagVersion.dag_id)
+    last = latest.subquery()
+    rows = session.execute(
+        select(
+            DagModel.dag_id,
+            DagModel.fileloc,
+            DagModel.bundle_version,
+            DagModel.last_parsed_time,
+            DagVersion.bundle_version.label("stored_version"),
+            SerializedDagModel.last_updated,
+        )
+        .outerjoin(last, last.c.dag_id == DagModel.dag_id)
+        .outerjoin(DagVersion, (DagVersion.dag_id == DagModel.dag_id) & (DagVersion.version_number == last.c.number))
+        .outerjoin(SerializedDagModel, SerializedDagModel.dag_version_id == DagVersion.id)
+        .where(DagModel.bundle_name == bundle, ~DagModel.is_stale)
+    )
+    found = {}
+    for row in rows:
+        comes_from_it = row.bundle_version == release and _folder(bundle, release) in (row.fileloc or "")
+        stored = row.stored_version == release and _was_stored(row.last_parsed_time, row.last_updated, interval)
+        found[row.dag_id] = (comes_from_it, comes_from_it and stored)
+    return found
+
+
+def _was_stored(parsed: datetime | None, stored: datetime | None, interval: timedelta) -> bool:
+    return parsed is not None and stored is not None and (stored >= parsed or stored <= parsed - interval)
+
+
+def _folder(bundle: str, release: str = "") -> str:
+    """What every path in a host's copy of a release has in it, on every host."""
+    return f"/{bundle}/versions/{release}/" if release else f"/{bundle}/versions/"
+
+
+def _last_line(text: str | None) -> str:
+    return next((line.strip() for line in reversed((text or "").splitlines()) if line.strip()), "unknown error")
+
+
+def ask_for(bundle: str, files: set[str]) -> None:
+    """Have the dag-processor parse files next, by the table that Airflow's own "reparse" button writes to.
+
+    It would come to them by itself, but a file that is no younger than its last parse, as after a rollback, has to
+    wait for ``min_file_process_interval``.
+    """
+    from airflow.models.dagbag import DagPriorityParsingRequest
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    table = DagPriorityParsingRequest
+    with create_session() as session:
+        asked = set(session.scalars(select(table.relative_fileloc).where(table.bundle_name == bundle)))
+        session.add_all(table(bundle, file) for file in sorted(files - asked))
+
+
+def deactivate(bundle: str, dag_ids: list[str]) -> None:
+    """Mark DAGs as no longer there. Airflow does the same, but up to two minutes later."""
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import update
+
+    with create_session() as session:
+        session.execute(
+            update(DagModel)
+            .where(DagModel.bundle_name == bundle, DagModel.dag_id.in_(dag_ids))
+            .values(is_stale=True)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def wait(bundle: str, release: str, expected: Mapping[str, str], seconds: float) -> Waited:
+    """Wait at most ``seconds`` until Airflow runs a release; give up earlier when files of it can't be imported."""
+    started = time.monotonic()
+    asked: float | None = None
+    deactivated: set[str] = set()
+    while True:
+        state = look(bundle, release, expected)
+        if state.seen and not state.missing and state.gone:
+            deactivate(bundle, state.gone)
+            deactivated.update(state.gone)
+            state = look(bundle, release, expected)
+        now = time.monotonic()
+        if state.done or state.hopeless(expected) or now - started >= seconds:
+            break
+        if state.seen and asked is None:
+            asked = now
+        if asked is not None and now - asked >= ASK_SECONDS:
+            ask_for(bundle, {expected[dag_id] for dag_id in state.missing} - state.failed_files)
+            asked = now
+        time.sleep(POLL_SECONDS)
+    return Waited(
+        bundle=bundle,
+        release=release,
+        parsed=state.done,
+        seconds=round(time.monotonic() - started, 3),
+        missing=state.missing,
+        unexpected=state.unexpected,
+        deactivated=sorted(deactivated),
+        import_errors=state.import_errors,
+    )
+
+
+def in_use(bundle: str) -> dict[str, dict[str, int]]:
+    """The releases that must not be removed, and how many DAGs, unfinished runs and unfinished tasks need each.
+
+    A run keeps its release for all tries of its tasks (``dag_run.bundle_version``), a task of a run that was ended by
+    hand may still be at work, and an active DAG gives its release to the next run. A finished run has a release,
+    too, which clearing one of its tasks would need; how many releases to keep for that is a matter of taste.
+    """
+    from airflow.models.dag import DagModel
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from airflow.utils.state import State as States
+    from sqlalchemy import func, select
+
+    working = States.unfinished - {None}
+    runs = select(DagRun.bundle_version, func.count()).join(DagModel, DagModel.dag_id == DagRun.dag_id)
+    tasks = runs.join(
+        TaskInstance, (TaskInstance.dag_id == DagRun.dag_id) & (TaskInstance.run_id == DagRun.run_id)
+    ).where(TaskInstance.state.in_(working))
+    queries = {
+        "dags": select(DagModel.bundle_version, func.count())
+        .where(~DagModel.is_stale)
+        .group_by(DagModel.bundle_version),
+        "runs": runs.where(DagRun.state.in_(States.unfinished_dr_states)).group_by(DagRun.bundle_version),
+        "tasks": tasks.group_by(DagRun.bundle_version),
+    }
+    found: dict[str, dict[str, int]] = {}
+    with create_session() as session:
+        for what, query in queries.items():
+            for release, number in session.execute(query.where(DagModel.bundle_name == bundle)):
+                if release is not None:
+                    found.setdefault(release, {"dags": 0, "runs": 0, "tasks": 0})[what] = number
+    return dict(sorted(found.items()))
+
+
+def delete_gone(bundle: str, release: str, expected: Mapping[str, str]) -> dict[str, Any]:
+    """Delete the DAGs that a release no longer has, with all their runs, as ``airflow dags delete`` does.
+
+    Nothing happens unless Airflow has parsed the release. A DAG with an unfinished run is kept, and named.
+    """
+    from airflow.api.common.delete_dag import delete_dag
+    from airflow.models.dag import DagModel
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from airflow.utils.state import State as States
+    from sqlalchemy import select
+
+    state = look(bundle, release, expected)
+    if not state.done:
+        raise ReleaseError(f"Airflow has not parsed release {release} of bundle {bundle} yet")
+    with create_session() as session:
+        known = select(DagModel.dag_id).where(DagModel.bundle_name == bundle)
+        gone = sorted(set(session.scalars(known)) - set(expected) - set(state.unexpected))
+        unfinished = select(DagRun.dag_id).where(DagRun.dag_id.in_(gone), DagRun.state.in_(States.unfinished_dr_states))
+        kept = sorted(set(session.scalars(unfinished)))
+    deleted = [dag_id for dag_id in gone if dag_id not in kept]
+    for dag_id in deleted:
+        delete_dag(dag_id)
+    return {"bundle": bundle, "release": release, "deleted": deleted, "kept": kept}
+
+
+def read_expected(text: str) -> dict[str, str]:
+    """Read which DAGs a release has, as DAG id and file, from a report of ``freehold_airflow.check``."""
+    try:
+        return {str(dag["dag_id"]): str(dag["file"]) for dag in json.loads(text)["dags"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReleaseError(f"the list of DAGs can't be read: {error!r}") from error
+
+
+def _bundle(name: str | None) -> str:
+    names = [bundle.name for bundle in configured(os.environ)]
+    if name is None and len(names) > 1:
+        raise ReleaseError(f"say which bundle with --bundle: {', '.join(names)}")
+    if name is not None and name not in names:
+        raise ReleaseError(f"no bundle is called {name}; there are: {', '.join(names)}")
+    return name or names[0]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="freehold_airflow.releases", description="Releases in Airflow's database.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, summary in (
+        ("wait", "wait until Airflow has parsed a release"),
+        ("in-use", "name the releases that DAG runs need"),
+        ("delete-gone", "delete the DAGs that a release no longer has"),
+    ):
+        command = commands.add_parser(name, help=summary, description=summary)
+        command.add_argument("--bundle", help="the bundle's name, if there is more than one")
+        if name != "in-use":
+            command.add_argument("--release", required=True)
+            command.add_argument("--dags", required=True, help="a report of freehold_airflow.check, or - for stdin")
+        if name == "wait":
+            command.add_argument("--seconds", type=float, default=120.0, help="how long to wait (default: 120)")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run as a program; 0 when it is so, 1 when it is not, 2 when the command makes no sense."""
+    given = _parser().parse_args(arguments)
+    answer = take_stdout()
+    try:
+        bundle = _bundle(given.bundle)
+        if given.command == "in-use":
+            found: dict[str, Any] = {"bundle": bundle, "releases": in_use(bundle)}
+        else:
+            release = check_name(given.release)
+            expected = read_expected(sys.stdin.read() if given.dags == "-" else Path(given.dags).read_text())
+            if given.command == "wait":
+                found = asdict(wait(bundle, release, expected, given.seconds))
+            else:
+                found = delete_gone(bundle, release, expected)
+    except (ReleaseError, OSError) as error:
+        print(f"freehold_airflow.releases: {error}", file=sys.stderr)
+        return 1
+    with answer:
+        print(json.dumps(found), file=answer)
+    return 0 if found.get("parsed", True) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A real dag-processor follows the pointer, and the database tells which release Airflow runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.models.dag import DagModel
+from airflow.models.dag_version import DagVersion
+from airflow.models.dagbag import DagPriorityParsingRequest
+from airflow.models.dagbundle import DagBundleModel
+from airflow.models.dagrun import DagRun
+from airflow.models.errors import ParseImportError
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.models.taskinstance import TaskInstance
+from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState, TaskInstanceState
+from airflow.utils.types import DagRunType
+from freehold_airflow import releases
+from freehold_airflow.publish import move_pointer
+from sqlalchemy import select, update
+
+from bundle.tests.in_image.conftest import Story
+from bundle.tests.trees import Publish, Tree
+
+Play = Callable[[Story], None]
+
+
+def dag(dag_id: str, doc: str = "") -> bytes:
+    """A DAG file; ``doc`` is a part of what Airflow stores of it."""
+    return f'from airflow.sdk import DAG\n\ndag = DAG("{dag_id}", doc_md="{doc}")\n'.encode()
+
+
+def expected(**files: str) -> str:
+    """What the check would say of a release."""
+    return json.dumps({"dags": [{"dag_id": dag_id, "file": f"{file}.py"} for dag_id, file in files.items()]})
+
+
+class Command:
+    """The program, started beside the dag-processor."""
+
+    def __init__(self, *arguments: str, dags: str = "") -> None:
+        command = [sys.executable, "-m", "freehold_airflow.releases", *arguments]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdin is not None
+        self.process.stdin.write(dags)
+        self.process.stdin.close()
+
+    def ended(self) -> bool:
+        """Whether it has come to its verdict."""
+        return self.process.poll() is not None
+
+    @property
+    def answer(self) -> tuple[int, dict[str, Any]]:
+        """Its exit status and what it printed."""
+        status = self.process.wait(timeout=60)
+        assert self.process.stdout is not None
+        return status, json.loads(self.process.stdout.read() or "{}")
+
+
+def parsed(release: str, *dag_ids: str) -> Callable[[], bool]:
+    """Whether a release is parsed that has these DAGs, each in a file of its name."""
+    return lambda: releases.look("dags", release, {dag_id: f"{dag_id}.py" for dag_id in dag_ids}).done
+
+
+def wait(release: str, seconds: int = 80, **files: str) -> Command:
+    """Wait for a release that has these DAGs, each with the file (without .py) that it is in."""
+    arguments = ("--release", release, "--dags", "-", "--seconds", str(seconds))
+    return Command("wait", *arguments, dags=expected(**files))
+
+
+def rows() -> dict[str, DagModel]:
+    """The DAGs that Airflow knows."""
+    with create_session() as session:
+        found = {row.dag_id: row for row in session.scalars(select(DagModel))}
+        session.expunge_all()
+    return found
+
+
+def stored(dag_id: str) -> tuple[str, str]:
+    """The release and the ``doc_md`` of what Airflow would run next."""
+    with create_session() as session:
+        version = session.scalar(
+            select(DagVersion).where(DagVersion.dag_id == dag_id).order_by(DagVersion.version_number.desc()).limit(1)
+        )
+        return version.bundle_version, version.serialized_dag.data["dag"].get("doc_md", "")
+
+
+def asked_for() -> bool:
+    """Whether the dag-processor has not yet begun with what it was asked for."""
+    with create_session() as session:
+        return bool(session.scalars(select(DagPriorityParsingRequest)).all())
+
+
+def start_run(dag_id: str, run_id: str, release: str, state: DagRunState = DagRunState.RUNNING) -> None:
+    """What the scheduler writes when a run begins."""
+    with create_session() as session:
+        run = DagRun(dag_id=dag_id, run_id=run_id, run_type=DagRunType.MANUAL, state=state, bundle_version=release)
+        run.run_after = datetime.now(UTC)
+        run.log_template_id = 1
+        session.add(run)
+
+
+def test_a_new_release_is_waited_for_and_what_it_no_longer_has_is_deactivated(play: Play, put: Publish) -> None:
+    answers = []
+
+    def story() -> Story:
+        put("aaa", {"one.py": dag("one"), "two.py": dag("two"), "both.py": dag("kept") + b"other = DAG('dropped')\n"})
+        waiting = wait("aaa", one="one", two="two", kept="both", dropped="both")
+        yield waiting.ended
+        answers.append(waiting.answer)
+        put("bbb", {"one.py": dag("one"), "both.py": dag("kept"), "new.py": dag("new")})
+        waiting = wait("bbb", one="one", kept="both", new="new")
+        yield waiting.ended
+        answers.append(waiting.answer)
+
+    play(story())
+    (first_status, first), (status, second) = answers
+    assert (first_status, first["parsed"], first["missing"]) == (0, True, [])
+    assert (status, second["parsed"], second["import_errors"]) == (0, True, [])
+    found = rows()
+    assert {dag_id for dag_id, row in found.items() if not row.is_stale} == {"one", "kept", "new"}
+    # Airflow itself deactivates what has no file any more; what left a file that is still there, only minutes later.
+    assert second["deactivated"] == ["dropped"]
+    assert all(found[name].bundle_version == "bbb" for name in ("one", "kept", "new"))
+
+
+def test_a_change_that_airflow_would_store_later_is_not_called_parsed(
+    play: Play, put: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL", "20")
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL", "0")
+    seen = []
+
+    def story() -> Story:
+        put("aaa", {"one.py": dag("one", "first")})
+        yield parsed("aaa", "one")
+        put("bbb", {"one.py": dag("one", "second")})
+        yield lambda: rows()["one"].bundle_version == "bbb"
+        seen.append((stored("one"), parsed("bbb", "one")()))
+        yield parsed("bbb", "one")
+        seen.append((stored("one"), True))
+
+    play(story())
+    assert seen == [(("aaa", "first"), False), (("bbb", "second"), True)]
+
+
+def test_a_parse_that_was_under_way_is_not_taken_for_the_new_release(play: Play, put: Publish) -> None:
+    seen = []
+
+    def story() -> Story:
+        put("aaa", {"one.py": b"import time\n\ntime.sleep(5)\n" + dag("one", "first")})
+        yield parsed("aaa", "one")
+        releases.ask_for("dags", {"one.py"})
+        yield lambda: not asked_for()
+        put("bbb", {"one.py": dag("one", "second")})
+        yield lambda: rows()["one"].bundle_version == "bbb"
+        seen.append((stored("one"), "/versions/aaa/" in rows()["one"].fileloc, parsed("bbb", "one")()))
+        yield parsed("bbb", "one")
+        seen.append((stored("one"), "/versions/aaa/" in rows()["one"].fileloc, True))
+
+    play(story())
+    # Airflow stores the old content under the new release's name, until it has parsed the file again.
+    assert seen == [(("bbb", "first"), True, False), (("bbb", "second"), False, True)]
+
+
+def test_a_rollback_does_not_wait_for_airflows_next_round(play: Play, root: Path, put: Publish) -> None:
+    answers = []
+
+    def story() -> Story:
+        for release in ("aaa", "bbb"):
+            put(release, {"one.py": dag("one", release)})
+            yield parsed(release, "one")
+        move_pointer(root, "aaa")
+        waiting = wait("aaa", one="one")
+        yield waiting.ended
+        answers.append(waiting.answer)
+
+    play(story())
+    ((status, answer),) = answers
+    assert (status, answer["parsed"]) == (0, True)
+    # Airflow's own next round would come 30 s after the last one.
+    assert answer["seconds"] < 20
+    assert stored("one") == ("aaa", "aaa")
+    assert "/dags/versions/aaa/" in rows()["one"].fileloc
+
+
+def test_a_file_that_cannot_be_imported_here_ends_the_wait_early(play: Play, put: Publish) -> None:
+    answers = []
+
+    def story() -> Story:
+        put("aaa", {"one.py": dag("one"), "bad.py": dag("bad")})
+        yield parsed("aaa", "one", "bad")
+        put("bbb", {"one.py": dag("one"), "bad.py": dag("bad") + b"raise ValueError('only here')\n"})
+        waiting = wait("bbb", 600, one="one", bad="bad")
+        yield waiting.ended
+        answers.append(waiting.answer)
+
+    play(story())
+    ((status, answer),) = answers
+    assert (status, answer["parsed"], answer["missing"]) == (1, False, ["bad"])
+    assert answer["import_errors"] == [{"file": "bad.py", "message": "ValueError: only here"}]
+    found = rows()["bad"]
+    assert (found.is_stale, found.has_import_errors) == (True, True)
+
+
+def test_a_release_that_cannot_be_had_leaves_the_dags_of_the_one_before_active(
+    play: Play, root: Path, put: Publish
+) -> None:
+    answers = []
+    tree: Tree = {"one.py": dag("one")}
+
+    def story() -> Story:
+        put("aaa", tree)
+        yield parsed("aaa", "one")
+        put("bbb", tree | {"two.py": dag("two")})
+        hidden = root / "releases" / "bbb.json.gz"
+        hidden.rename(root / "hidden")
+        waiting = wait("bbb", 5, one="one", two="two")
+        yield waiting.ended
+        answers.append(waiting.answer)
+        last = rows()["one"].last_parsed_time
+        # Airflow goes on with the earlier one ...
+        releases.ask_for("dags", {"one.py"})
+        yield lambda: rows()["one"].last_parsed_time > last
+        answers.append((rows()["one"].bundle_version, rows()["one"].is_stale))
+        # ... and takes the new one as soon as it is there.
+        (root / "hidden").rename(hidden)
+        yield parsed("bbb", "one", "two")
+
+    play(story())
+    refused, before = answers
+    assert (refused[0], refused[1]["missing"]) == (1, ["one", "two"])
+    assert before == ("aaa", False)
+
+
+def test_the_rows_that_lie_about_a_release_are_not_believed(database: None, storage: Path) -> None:
+    now = datetime.now(UTC)
+    with create_session() as session:
+        session.add(DagBundleModel(name="dags", version="bbb"))
+        session.flush()
+        session.add(DagModel(dag_id="one", bundle_name="dags", bundle_version="bbb"))
+        session.flush()
+        version = DagVersion(dag_id="one", version_number=1, bundle_name="dags", bundle_version="bbb")
+        session.add(version)
+        session.flush()
+        row = SerializedDagModel.__table__.insert().values(
+            id=version.id, dag_id="one", dag_hash="0", dag_version_id=version.id, data={}, created_at=now
+        )
+        session.execute(row.values(last_updated=now - timedelta(minutes=5)))
+
+    def missing(**values: Any) -> list[str]:
+        with create_session() as session:
+            session.execute(update(DagModel).values(is_stale=False, last_parsed_time=now, **values))
+        return releases.look("dags", "bbb", {"one": "one.py"}).missing
+
+    here, there = (f"/storage/dags/versions/{release}/one.py" for release in ("bbb", "aaa"))
+    assert missing(fileloc=here, bundle_version="bbb") == []
+    # Parsed from the earlier copy, stored when the new release had been seen.
+    assert missing(fileloc=there, bundle_version="bbb") == ["one"]
+    assert missing(fileloc=here, bundle_version="aaa") == ["one"]
+    for age, wanted in ((timedelta(seconds=5), ["one"]), (timedelta(seconds=-1), []), (timedelta(seconds=31), [])):
+        with create_session() as session:
+            session.execute(update(SerializedDagModel).values(last_updated=now - age))
+        assert missing(fileloc=here, bundle_version="bbb") == wanted
+
+
+def test_an_import_error_of_another_release_is_not_held_against_this_one(database: None, storage: Path) -> None:
+    with create_session() as session:
+        for file, text in (
+            ("old.py", 'File "/storage/dags/versions/aaa/old.py", line 1\nValueError: old\n'),
+            ("new.py", 'File "/storage/dags/versions/bbb/new.py", line 1\nValueError: new\n'),
+            ("some.py", "AirflowDagCycleException: some\n"),
+        ):
+            session.add(ParseImportError(filename=file, bundle_name="dags", stacktrace=text))
+        session.add(ParseImportError(filename="x.py", bundle_name="other", stacktrace="x"))
+    state = releases.look("dags", "bbb", {})
+    assert [error["message"] for error in state.import_errors] == ["ValueError: new", "AirflowDagCycleException: some"]
+    assert state.failed_files == {"new.py"}
+
+
+def test_what_runs_need_is_in_use(database: None, storage: Path) -> None:
+    with create_session() as session:
+        session.add_all([DagBundleModel(name="dags"), DagBundleModel(name="other")])
+        session.flush()
+        session.add_all(
+            [
+                DagModel(dag_id="one", bundle_name="dags", bundle_version="ccc", is_stale=False),
+                DagModel(dag_id="old", bundle_name="dags", bundle_version="zzz", is_stale=True),
+                DagModel(dag_id="other", bundle_name="other", bundle_version="xxx", is_stale=False),
+            ]
+        )
+    start_run("one", "running", "aaa")
+    start_run("one", "queued", "aaa", DagRunState.QUEUED)
+    start_run("one", "done", "yyy", DagRunState.SUCCESS)
+    start_run("one", "ended_by_hand", "bbb", DagRunState.FAILED)
+    start_run("old", "running", "bbb")
+    start_run("other", "running", "www")
+    with create_session() as session:
+        version = DagVersion(dag_id="one", version_number=1, bundle_name="dags", bundle_version="bbb")
+        session.add(version)
+        session.flush()
+        session.execute(
+            TaskInstance.__table__.insert().values(
+                id=version.id,
+                dag_id="one",
+                run_id="ended_by_hand",
+                task_id="t",
+                map_index=-1,
+                state=TaskInstanceState.RUNNING,
+                pool="default_pool",
+                pool_slots=1,
+                dag_version_id=version.id,
+            )
+        )
+    status, answer = Command("in-use").answer
+    assert status == 0
+    assert answer == {
+        "bundle": "dags",
+        "releases": {
+            "aaa": {"dags": 0, "runs": 2, "tasks": 0},
+            "bbb": {"dags": 0, "runs": 1, "tasks": 1},
+            "ccc": {"dags": 1, "runs": 0, "tasks": 0},
+        },
+    }
+
+
+def test_gone_dags_are_deleted_with_their_history_but_not_under_a_run(play: Play, put: Publish) -> None:
+    answers = []
+
+    def story() -> Story:
+        put("aaa", {f"{name}.py": dag(name) for name in ("one", "gone", "busy")})
+        yield parsed("aaa", "one", "gone", "busy")
+        start_run("gone", "done", "aaa", DagRunState.SUCCESS)
+        start_run("busy", "running", "aaa")
+        put("bbb", {"one.py": dag("one")})
+        too_early = Command("delete-gone", "--release", "ccc", "--dags", "-", dags=expected(one="one"))
+        yield parsed("bbb", "one")
+        answers.append(too_early.answer)
+        deleting = Command("delete-gone", "--release", "bbb", "--dags", "-", dags=expected(one="one"))
+        yield deleting.ended
+        answers.append(deleting.answer)
+
+    play(story())
+    assert answers[0] == (1, {})
+    assert answers[1] == (0, {"bundle": "dags", "release": "bbb", "deleted": ["gone"], "kept": ["busy"]})
+    assert set(rows()) == {"one", "busy"}
+    with create_session() as session:
+        assert session.scalars(select(DagRun.dag_id)).all() == ["busy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "dags", "message"),
+    [
+        (("wait", "--release", "aaa", "--dags", "-"), "[]", "list of DAGs"),
+        (("wait", "--release", "../aaa", "--dags", "-"), expected(), "no name of a release"),
+        (("wait", "--release", "aaa", "--dags", "/none"), "", "No such file"),
+        (("in-use", "--bundle", "other"), "", "no bundle is called other; there are: dags"),
+    ],
+)
+def test_a_command_that_cannot_be_done_says_why(
+    storage: Path, arguments: tuple[str, ...], dags: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [sys.executable, "-m", "freehold_airflow.releases", *arguments]
+    done = subprocess.run(command, input=dags, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
