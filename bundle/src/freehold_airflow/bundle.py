@@ -38,7 +38,11 @@ class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow isn't insta
     def initialize(self) -> None:
         """Make sure that the wanted release, or the current one, lies on this host's disk, exactly."""
         if self.version:
-            self.copies.ensure(self.store, self.version)
+            try:
+                self.copies.ensure(self.store, self.version)
+            except ReleaseError:
+                self.copies.forget_use(self.version)
+                raise
         else:
             self.refresh()
         super().initialize()

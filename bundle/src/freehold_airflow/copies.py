@@ -117,6 +117,14 @@ class Copies:
             return manifest, Difference(missing=tuple(entry.path for entry in manifest.entries))
         return manifest, compare(manifest, root)
 
+    def forget_use(self, release: str) -> None:
+        """Take back Airflow's note that a task has used a release of which there is no copy.
+
+        Airflow notes it before it asks for the copy, and its clean-up ends at the first note without one, for good.
+        """
+        if not self.path(release).is_dir():
+            (self.tracking / release).unlink(missing_ok=True)
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Be the only one on this host who makes or repairs copies, by the lock file that Airflow's own lock uses."""

@@ -10,35 +10,10 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.bundles.base import BundleUsageTrackingManager, BundleVersionLock
-from airflow.dag_processing.bundles.manager import DagBundlesManager
 from freehold_airflow import proof
 from freehold_airflow.release import ReleaseError
 
 from bundle.tests.trees import TREE, Publish
-
-
-@pytest.fixture
-def get(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Get the bundle from Airflow's own manager, which reads the configuration as in production."""
-    config = [
-        {
-            "name": "dags",
-            "classpath": "freehold_airflow.bundle.ReleaseBundle",
-            "kwargs": {
-                "source": str(root),
-                "refresh_interval": 5,
-                "subdir": "dags",
-                "view_url_template": "https://example.com/tree/{version}/{subdir}",
-            },
-        }
-    ]
-    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps(config))
-    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH", str(tmp_path / "storage"))
-    # Airflow computes this one path when the module is imported.
-    monkeypatch.setattr(
-        "airflow.dag_processing.bundles.base.STALE_BUNDLE_TRACKING_FOLDER", tmp_path / "storage" / "_tracking"
-    )
-    return lambda version=None: DagBundlesManager().get_bundle("dags", version)
 
 
 def test_a_bundle_without_version_follows_the_pointer(get: Callable[..., Any], put: Publish) -> None:
@@ -77,6 +52,44 @@ def test_a_pointer_to_a_missing_release_leaves_the_one_before(
         bundle.refresh()
     assert bundle.get_current_version().version == "aaa"
     assert (bundle.path / "first.py").exists()
+
+
+def test_a_release_whose_contents_are_damaged_is_refused_and_leaves_the_one_before(
+    root: Path, get: Callable[..., Any], put: Publish
+) -> None:
+    put("aaa", TREE)
+    bundle = get()
+    bundle.initialize()
+    put("bbb", TREE | {"new.py": b"new"})
+    newest = max((root / "packs").iterdir(), key=lambda pack: pack.stat().st_mtime_ns)
+    damaged = bytearray(newest.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    newest.write_bytes(damaged)
+    with pytest.raises(ReleaseError):
+        bundle.refresh()
+    assert bundle.get_current_version().version == "aaa"
+    assert (bundle.path / "first.py").exists()
+    assert not (bundle.path.parent / "bbb").exists()
+
+
+def test_a_task_of_a_release_that_is_gone_fails_and_leaves_nothing_that_stops_airflows_cleanup(
+    get: Callable[..., Any], put: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__STALE_BUNDLE_CLEANUP_MIN_VERSIONS", "0")
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__STALE_BUNDLE_CLEANUP_AGE_THRESHOLD", "0")
+    put("bbb", TREE)
+    # What a worker does around each task.
+    for release in ("aaa", "bbb"):
+        bundle = get(release)
+        assert bundle.supports_versioning
+        with BundleVersionLock("dags", release):
+            if release == "bbb":
+                bundle.initialize()
+                continue
+            with pytest.raises(ReleaseError, match="the manifest of aaa"):
+                bundle.initialize()
+    BundleUsageTrackingManager().remove_stale_bundle_versions()
+    assert not get("bbb").path.exists()
 
 
 def test_the_link_names_the_commit_without_any_copy(get: Callable[..., Any], put: Publish) -> None:
