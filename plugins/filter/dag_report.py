@@ -53,6 +53,7 @@ def unparsed(parsed: Mapping[str, Any]) -> list[str]:
     """Return, one sentence each, why Airflow doesn't count as having parsed a release."""
     reasons = [f"{error['file']} can't be imported: {error['message']}" for error in parsed["import_errors"]]
     reasons += [f"the DAG {dag_id} was not parsed from this release" for dag_id in parsed["missing"]]
+    reasons += [f"the DAG {dag_id} is active and not in this release" for dag_id in parsed["gone"]]
     return reasons or [f"it has not looked at this release within {parsed['seconds']:.0f} s"]
 
 

@@ -33,7 +33,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from freehold_airflow.streams import take_stdout
+from freehold_airflow.answer import take_stdout
 
 # A name that is in no environment, so that no setting of one is taken for the tree's.
 BUNDLE = "freehold-check"

@@ -24,7 +24,7 @@ from typing import Any
 
 from freehold_airflow.proof import configured
 from freehold_airflow.release import ReleaseError, check_name
-from freehold_airflow.streams import take_stdout
+from freehold_airflow.answer import take_stdout
 
 POLL_SECONDS = 0.5
 # A file that has not been parsed this long after the release was seen is asked for, and again after as long.
@@ -66,6 +66,7 @@ class Waited:
     parsed: bool
     seconds: float
     missing: list[str]
+    gone: list[str]
     unexpected: list[str]
     deactivated: list[str]
     import_errors: list[dict[str, str]]
@@ -183,13 +184,16 @@ def deactivate(bundle: str, dag_ids: list[str]) -> None:
 
 
 def wait(bundle: str, release: str, expected: Mapping[str, str], seconds: float) -> Waited:
-    """Wait at most ``seconds`` until Airflow runs a release; give up earlier when files of it can't be imported."""
+    """Wait at most ``seconds`` until Airflow runs a release; give up earlier when files of it can't be imported.
+
+    Without any seconds it only looks: nothing is asked for, and no DAG that is gone is deactivated.
+    """
     started = time.monotonic()
     asked: float | None = None
     deactivated: set[str] = set()
     while True:
         state = look(bundle, release, expected)
-        if state.seen and not state.missing and state.gone:
+        if seconds > 0 and state.seen and not state.missing and state.gone:
             deactivate(bundle, state.gone)
             deactivated.update(state.gone)
             state = look(bundle, release, expected)
@@ -208,6 +212,7 @@ def wait(bundle: str, release: str, expected: Mapping[str, str], seconds: float)
         parsed=state.done,
         seconds=round(time.monotonic() - started, 3),
         missing=state.missing,
+        gone=state.gone,
         unexpected=state.unexpected,
         deactivated=sorted(deactivated),
         import_errors=state.import_errors,

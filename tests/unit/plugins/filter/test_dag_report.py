@@ -25,7 +25,7 @@ def row(component: str, **changes: Any) -> dict[str, Any]:
 
 
 def parsed(**changes: Any) -> dict[str, Any]:
-    return {"parsed": True, "seconds": 4.2, "missing": [], "import_errors": [], **changes}
+    return {"parsed": True, "seconds": 4.2, "missing": [], "gone": [], "import_errors": [], **changes}
 
 
 def test_everything_exact() -> None:
@@ -60,13 +60,16 @@ def test_a_silent_host_and_a_differing_container_are_named() -> None:
 
 def test_what_is_wrong_on_the_shared_file_system_and_in_airflow_is_named() -> None:
     store = {"damaged": {"old": "the pack p is damaged"}, "foreign": ["packs/x"]}
-    late = parsed(parsed=False, missing=["sleeper"], import_errors=[{"file": "a.py", "message": "no module b"}])
+    late = parsed(
+        parsed=False, missing=["sleeper"], gone=["old"], import_errors=[{"file": "a.py", "message": "no module b"}]
+    )
     report = dag_report(WANTED, ["host-a"], [{"proofs": [row("worker")]}], store, late)
     assert report["problems"] == [
         "the shared file system, release old: the pack p is damaged",
         "the shared file system: packs/x belongs to no release",
         "Airflow: a.py can't be imported: no module b",
         "Airflow: the DAG sleeper was not parsed from this release",
+        "Airflow: the DAG old is active and not in this release",
     ]
     assert "parsed" not in dag_table(report)[-1]
 
