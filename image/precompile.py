@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Compile what Airflow's components import at their start, and no more: all of the image would cost half a gigabyte.
 
-``precompile.py others`` compiles everything but our own package, ``precompile.py ours`` the rest: a change of ours must not
-cost the minute that Airflow takes.
+``precompile.py others`` compiles everything but our own package, ``precompile.py ours`` the rest: a change of ours must
+not cost the minute that Airflow takes.
 """
 
 from __future__ import annotations

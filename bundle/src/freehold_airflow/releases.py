@@ -22,9 +22,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from freehold_airflow.answer import take_stdout
 from freehold_airflow.proof import configured
 from freehold_airflow.release import ReleaseError, check_name
-from freehold_airflow.answer import take_stdout
 
 POLL_SECONDS = 0.5
 # A file that has not been parsed this long after the release was seen is asked for, and again after as long.
