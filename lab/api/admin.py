@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab's own paths under /_lab: what should be real, what was observed, a summary, and the end of a session.
+"""The lab's own paths under /_lab: what should be real, what was observed, a summary, sessions and tokens.
 
 They need the admin token.
 """
@@ -16,6 +16,7 @@ from lab.api import backends, snapshot
 from lab.api.request import Environ
 from lab.api.request_log import RequestLog
 from lab.api.response import Response
+from lab.api.services import web_identity
 from lab.api.services.sessions import expire
 from lab.api.state import Lab
 
@@ -23,7 +24,7 @@ TOKEN_HEADER = "X-Freehold-Lab-Token"  # noqa: S105  (the header's name)
 
 
 class Admin:
-    """Answers /_lab/health, /_lab/status, /_lab/snapshot, /_lab/observed and /_lab/expired."""
+    """Answers /_lab/health, status, snapshot, observed, expired and identity-token."""
 
     def __init__(self, lab: Lab, log: RequestLog) -> None:
         self.lab = lab
@@ -45,6 +46,8 @@ class Admin:
             return self._observed(environ)
         if route == ("POST", "/_lab/expired"):
             return self._expired(environ)
+        if route == ("POST", "/_lab/identity-token"):
+            return self._identity_token(environ)
         return _json({"error": f"no such path: {route[0]} {route[1]}"}, HTTPStatus.NOT_FOUND)
 
     def _snapshot(self, environ: Environ) -> Response:
@@ -101,6 +104,15 @@ class Admin:
             if not expire(access_key):
                 return _json({"error": f"no session has the access key {access_key}"}, HTTPStatus.NOT_FOUND)
         return _json({"expired": access_key})
+
+    def _identity_token(self, environ: Environ) -> Response:
+        """A token of the lab's OpenID Connect issuer with the claims asked for: what GitHub gives a workflow's job."""
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        try:
+            claims = dict(json.loads(environ["wsgi.input"].read(length)))
+            return _json({"value": web_identity.identity_token({"sub": claims["sub"], "aud": claims["aud"], **claims})})
+        except (ValueError, TypeError, KeyError) as bad:
+            return _json({"error": f"no claims with sub and aud: {bad!r}"}, HTTPStatus.BAD_REQUEST)
 
     def _take(self, report: dict[str, dict[str, Any]]) -> None:
         lab, lifecycle = self.lab, self.lab.lifecycle

@@ -30,6 +30,7 @@ _ELB_VERSION = "2012-06-01"
 _REGION = re.compile(r"[a-z]{2}(?:-[a-z]+)+-\d")
 # Operations whose names do not begin with an English verb of reading, but which change nothing.
 _READ_OPERATIONS = {"AssumeRole", "AssumeRoleWithWebIdentity", "AssumeRoleWithSAML", "DecodeAuthorizationMessage"}
+_UNSIGNED_ACTIONS = ("AssumeRoleWithWebIdentity", "AssumeRoleWithSAML")
 _READ_VERBS = re.compile(
     r"^(Describe|List|Get|Head|BatchGet|BatchCheck|BatchDescribe|Search|Query|Scan|Select|Lookup|Check|Test|Validate"
     r"|Estimate|Simulate|Preview|Filter|Decrypt|Verify|Count|Discover|Detect)(?![a-z])"
@@ -88,7 +89,8 @@ def read_request(environ: Environ, default_region: str) -> AwsRequest:
     if scope is not None:
         access_key, region, signing_name = scope
     else:
-        access_key, region, signing_name = None, *_from_host(environ, default_region)
+        unsigned = _from_action(body, default_region) or _from_host(environ, default_region)
+        access_key, region, signing_name = None, *unsigned
     request = AwsRequest(
         environ=environ,
         body=body,
@@ -118,6 +120,12 @@ def _credential_scope(environ: Environ, query: Mapping[str, list[str]]) -> tuple
         return None
     access_key, _, region, service, _ = credential.rsplit("/", 4)
     return access_key, region, service.lower()
+
+
+def _from_action(body: bytes, default_region: str) -> tuple[str, str] | None:
+    """Region and service of the requests that bring a token of somebody else instead of a signature."""
+    action = _first(parse_qs(body.decode("latin-1")), "Action") if body.startswith(b"Action=") else None
+    return (default_region, "sts") if action in _UNSIGNED_ACTIONS else None
 
 
 def _from_host(environ: Environ, default_region: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from lab.api.state import Lab
 
 # Nobody needs a permission to ask who they are, and AWS lets no policy forbid it.
 _FREE = {("sts", "GetCallerIdentity")}
+# Judged by the token that they bring: lab/api/services/web_identity.py.
 _UNSIGNED = {("sts", "AssumeRoleWithWebIdentity"), ("sts", "AssumeRoleWithSAML")}
 _ANYBODY = Principal(arn="anonymous", names=frozenset(), secret_key="", session_token=None, expires=None, policies=())
 

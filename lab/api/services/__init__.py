@@ -18,6 +18,7 @@ from lab.api.services import (
     networks,
     repositories,
     sessions,
+    web_identity,
     zones,
 )
 
@@ -38,5 +39,6 @@ __all__ = [
     "networks",
     "repositories",
     "sessions",
+    "web_identity",
     "zones",
 ]
