@@ -106,16 +106,15 @@ def terminate_instance(client: Any, item: dict[str, Any], _choices: Choices) -> 
     client.terminate_instances(InstanceIds=[instance_id])
 
 
-def instance_roles(client: Any, name: str) -> Found:
+def roles(client: Any, name: str) -> Found:
     """IAM lists no tags; the roles of an environment have a path of their own, and tags that prove it."""
     found = client.get_paginator("list_roles").paginate(PathPrefix=f"/freehold/{name}/").build_full_result()["Roles"]
     tagged = [{**role, "tags": tag_dict(client.list_role_tags(RoleName=role["RoleName"])["Tags"])} for role in found]
     return [role for role in tagged if role["tags"].get(ENVIRONMENT_TAG) == name]
 
 
-def delete_instance_role(client: Any, item: dict[str, Any], _choices: Choices) -> None:
+def delete_role(client: Any, name: str) -> None:
     """A role goes after its profiles, inline policies and attachments."""
-    name = item["RoleName"]
     profiles = client.list_instance_profiles_for_role(RoleName=name)["InstanceProfiles"]
     for profile in profiles:
         client.remove_role_from_instance_profile(InstanceProfileName=profile["InstanceProfileName"], RoleName=name)
@@ -125,6 +124,10 @@ def delete_instance_role(client: Any, item: dict[str, Any], _choices: Choices) -
     for policy in client.list_attached_role_policies(RoleName=name)["AttachedPolicies"]:
         client.detach_role_policy(RoleName=name, PolicyArn=policy["PolicyArn"])
     client.delete_role(RoleName=name)
+
+
+def delete_environment_role(client: Any, item: dict[str, Any], _choices: Choices) -> None:
+    delete_role(client, item["RoleName"])
 
 
 def instance_connect_endpoints(client: Any, name: str) -> Found:
@@ -417,9 +420,7 @@ KINDS: dict[str, Kind] = {
     "key_pair": Kind(
         "ec2", find.key_pairs, lambda item: item["KeyName"], _call("delete_key_pair", "KeyName", "KeyName")
     ),
-    "instance_role": Kind(
-        "iam", instance_roles, lambda item: item["RoleName"], delete_instance_role, after=("instance",)
-    ),
+    "role": Kind("iam", roles, lambda item: item["RoleName"], delete_environment_role, after=("instance",)),
     "volume": Kind(
         "ec2",
         find.ec2_finder("describe_volumes", "Volumes"),

@@ -146,7 +146,7 @@ def test_check_mode_lists_what_would_go_and_writes_nothing(aws: Any) -> None:
     result = run(aws, check=True)
     assert result["changed"]
     assert aws.writes == []
-    assert {"instance", "database", "load_balancer", "vpc", "bucket", "instance_role"} <= kinds(result["deleted"])
+    assert {"instance", "database", "load_balancer", "vpc", "bucket", "role"} <= kinds(result["deleted"])
     assert "file_system" in kinds(result["kept"])
 
 

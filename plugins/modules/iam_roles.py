@@ -5,12 +5,12 @@
 
 DOCUMENTATION = r"""
 ---
-module: iam_instance_roles
-short_description: Keep IAM roles that EC2 instances take on, each with its policy and instance profile
+module: iam_roles
+short_description: Keep IAM roles, each with its trust, its policy and, for EC2, its instance profile
 version_added: 0.1.0
 description:
-  - Creates roles that EC2 may assume, gives each exactly one inline policy and the named managed policies, and an
-    instance profile of the same name.
+  - Creates roles, gives each exactly one inline policy and the named managed policies, and an instance profile of the
+    same name to those that EC2 instances take on, which is what a role is for unless it names its own trust.
   - With C(amazon.aws) that is three modules for every role, each reading everything anew, and none of them can say in
     check mode what a policy of a role that does not exist yet would be. Here it is one call.
   - A role of a wanted name that lacks the given tags belongs to somebody else and is refused.
@@ -32,6 +32,16 @@ options:
         description: ARNs of managed policies that the role carries; all others are detached.
         type: list
         elements: str
+      trust:
+        description:
+          - Who may take the role on, as a policy document. A role with a trust of its own gets no instance profile.
+          - Without it, EC2 instances may.
+        type: dict
+  absent:
+    description: Names of roles that must not exist. One without the given tags is somebody else's and stays.
+    type: list
+    elements: str
+    default: []
   policy_name:
     description: Name of the inline policy. Inline policies of other names are deleted.
     type: str
@@ -65,7 +75,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: Let workers read one secret
-  freehold.airflow.iam_instance_roles:
+  freehold.airflow.iam_roles:
     policy_name: freehold
     tags:
       freehold:environment: lab
@@ -122,9 +132,10 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     ansible_dict_to_boto3_tag_list,
     boto3_tag_list_to_ansible_dict,
 )
+from ansible_collections.freehold.airflow.plugins.module_utils._environment.removal import delete_role
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create_for-service.html
-TRUST = {
+TRUST_EC2 = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
@@ -162,14 +173,15 @@ def get_profile_roles(client: Any, name: str) -> list[str] | None:
     return [role["RoleName"] for role in profile["Roles"]]
 
 
-class InstanceRole:
+class Role:
     """One wanted role beside what IAM has."""
 
     def __init__(self, module: AnsibleAWSModule, client: Any, name: str) -> None:
         self.module = module
         self.client = client
         self.name = name
-        self.spec = module.params["roles"][name]
+        self.spec = module.params["roles"].get(name)
+        self.trust: dict[str, Any] = (self.spec or {}).get("trust") or TRUST_EC2
         self.tags: dict[str, str] = {**module.params["tags"], "Name": name}
         self.role = get_role(client, name)
         self.changes: list[dict[str, Any]] = []
@@ -188,16 +200,22 @@ class InstanceRole:
             write()
 
     def apply(self) -> None:
-        """Make the role, its policies and its profile as wanted."""
+        """Make the role, its policies and its profile as wanted, or delete it where it is not."""
+        if self.spec is None:
+            if self.role is not None and not self.belongs_to_somebody_else():
+                self.change("role", self.role.get("Description", ""), None, self.delete)
+            return
         if self.role is None:
-            self.change("role", None, self.spec["description"], self.create)
+            wanted = {"description": self.spec["description"], "trust": self.trust}
+            self.change("role", None, wanted, self.create)
             inline, managed = {}, []
         else:
             self.apply_role(self.role)
             inline, managed = get_inline_policies(self.client, self.name), get_managed_policies(self.client, self.name)
         self.apply_inline(inline)
         self.apply_managed(managed)
-        self.apply_profile()
+        if self.trust is TRUST_EC2:
+            self.apply_profile()
 
     def create(self) -> None:
         """Create the role and wait until IAM shows it."""
@@ -207,22 +225,27 @@ class InstanceRole:
             RoleName=self.name,
             Path=self.module.params["path"],
             Description=self.spec["description"],
-            AssumeRolePolicyDocument=json.dumps(TRUST),
+            AssumeRolePolicyDocument=json.dumps(self.trust),
             Tags=ansible_dict_to_boto3_tag_list(self.tags),
             **({"PermissionsBoundary": boundary} if boundary else {}),
         )["Role"]
         self.client.get_waiter("role_exists").wait(RoleName=self.name)
 
+    def delete(self) -> None:
+        """Delete the role with all that hangs on it."""
+        delete_role(self.client, self.name)
+        self.role = None
+
     def apply_role(self, role: dict[str, Any]) -> None:
         """Set what the role itself says: trust, description, boundary and tags."""
-        client, name = self.client, self.name
-        if compare_policies(role["AssumeRolePolicyDocument"], TRUST):
+        client, name, trust = self.client, self.name, self.trust
+        if compare_policies(role["AssumeRolePolicyDocument"], trust):
             self.change(
                 "trust",
                 role["AssumeRolePolicyDocument"],
-                TRUST,
+                trust,
                 lambda: client.update_assume_role_policy(
-                    aws_retry=True, RoleName=name, PolicyDocument=json.dumps(TRUST)
+                    aws_retry=True, RoleName=name, PolicyDocument=json.dumps(trust)
                 ),
             )
         description = self.spec["description"]
@@ -337,6 +360,7 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "roles": {"type": "dict", "required": True},
+            "absent": {"type": "list", "elements": "str", "default": []},
             "policy_name": {"type": "str", "required": True},
             "path": {"type": "str", "default": "/"},
             "permissions_boundary": {"type": "str", "default": ""},
@@ -346,9 +370,10 @@ def main() -> None:
     )
     client = module.client("iam", retry_decorator=AWSRetry.jittered_backoff())
     try:
-        roles = [InstanceRole(module, client, name) for name in module.params["roles"]]
+        names = [*module.params["roles"], *module.params["absent"]]
+        roles = [Role(module, client, name) for name in names]
         for role in roles:
-            if role.belongs_to_somebody_else():
+            if role.spec is not None and role.belongs_to_somebody_else():
                 module.fail_json(
                     msg=f"The IAM role '{role.name}' is not tagged as one of this environment, so it is left alone:"
                     " remove it, or choose another environment_name."
@@ -356,7 +381,7 @@ def main() -> None:
         for role in roles:
             role.apply()
     except (BotoCoreError, ClientError) as error:
-        module.fail_json_aws(error, msg="The IAM roles of the hosts can't be made")
+        module.fail_json_aws(error, msg="The IAM roles can't be made as wanted")
     changes = [change for role in roles for change in role.changes]
     module.exit_json(
         changed=bool(changes),

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module iam_instance_roles against moto."""
+"""The module iam_roles against moto."""
 
 import json
 from typing import Any
 
-from ansible_collections.freehold.airflow.plugins.modules import iam_instance_roles
+from ansible_collections.freehold.airflow.plugins.modules import iam_roles
 
 TAGS = {"freehold:environment": "lab"}
 NAME = "freehold-lab-worker"
@@ -17,7 +17,7 @@ POLICY = {
 def run(aws: Any, check: bool = False, **params: Any) -> dict[str, Any]:
     role = {"description": "Hosts", "policy": POLICY, **params.pop("role", {})}
     result: dict[str, Any] = aws.run(
-        iam_instance_roles, check=check, roles={NAME: role}, policy_name="freehold", tags=TAGS, **params
+        iam_roles, check=check, roles={NAME: role}, policy_name="freehold", tags=TAGS, **params
     )
     return result
 
@@ -100,4 +100,46 @@ def test_a_role_of_somebody_else_is_refused(aws: Any) -> None:
     result = run(aws)
     assert result["failed"]
     assert NAME in result["msg"]
+    assert aws.writes == []
+
+
+FEDERATED = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"},
+            "Action": "sts:AssumeRoleWithWebIdentity",
+        }
+    ],
+}
+
+
+def test_a_role_with_a_trust_of_its_own_gets_no_instance_profile(aws: Any) -> None:
+    assert changed_parts(run(aws, role={"trust": FEDERATED})) == ["role", "policy"]
+    iam = aws.client("iam")
+    assert iam.get_role(RoleName=NAME)["Role"]["AssumeRolePolicyDocument"] == FEDERATED
+    assert iam.list_instance_profiles()["InstanceProfiles"] == []
+    assert not run(aws, role={"trust": FEDERATED})["changed"]
+    other = {**FEDERATED, "Statement": [{**FEDERATED["Statement"][0], "Condition": {}}]}  # type: ignore[dict-item]
+    assert changed_parts(run(aws, role={"trust": other})) == ["trust"]
+
+
+def remove(aws: Any, check: bool = False) -> dict[str, Any]:
+    result: dict[str, Any] = aws.run(iam_roles, check=check, roles={}, absent=[NAME], policy_name="freehold", tags=TAGS)
+    return result
+
+
+def test_a_role_that_is_not_wanted_any_more_goes_with_its_policies(aws: Any) -> None:
+    assert not remove(aws)["changed"]
+    run(aws)
+    assert changed_parts(remove(aws, check=True)) == ["role"]
+    assert aws.writes == []
+    assert changed_parts(remove(aws)) == ["role"]
+    assert aws.client("iam").list_roles()["Roles"] == []
+
+
+def test_a_role_of_somebody_else_is_not_removed(aws: Any) -> None:
+    aws.client("iam").create_role(RoleName=NAME, AssumeRolePolicyDocument="{}")
+    assert not remove(aws)["changed"]
     assert aws.writes == []
