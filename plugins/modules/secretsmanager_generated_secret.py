@@ -39,12 +39,13 @@ options:
           - V(password) consists of letters and digits, so that it needs no quoting in a URL and suits RDS and
             ElastiCache.
           - V(fernet_key) is what Python's cryptography and Airflow want. V(hex) and V(base64) encode random bytes.
+          - V(ssh_key) is an Ed25519 private key in OpenSSH's format, without a passphrase.
         type: str
-        choices: [password, fernet_key, hex, base64]
+        choices: [password, fernet_key, hex, base64, ssh_key]
         default: password
       length:
         description:
-          - Letters of a V(password), random bytes of V(hex) and V(base64). A V(fernet_key) has its own length.
+          - Letters of a V(password), random bytes of V(hex) and V(base64). Others have a length of their own.
         type: int
         default: 40
       description:
@@ -167,7 +168,7 @@ def main() -> None:
                     "name": {"type": "str", "required": True},
                     "kind": {
                         "type": "str",
-                        "choices": ["password", "fernet_key", "hex", "base64"],
+                        "choices": ["password", "fernet_key", "hex", "base64", "ssh_key"],
                         "default": "password",
                     },
                     "length": {"type": "int", "default": 40},

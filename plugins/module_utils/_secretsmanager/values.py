@@ -6,12 +6,17 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import re
 import secrets
 import string
 from collections.abc import Mapping
 from urllib.parse import quote
+
+with contextlib.suppress(ImportError):  # needed for SSH keys alone; the controller has it
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 # RDS forbids / " @ and blanks, an ElastiCache token allows few signs, a URL wants none: letters and digits suit all.
 PASSWORD_LETTERS = string.ascii_letters + string.digits
@@ -23,7 +28,8 @@ def generate(kind: str, length: int) -> str:
     """A new value from the operating system's random source.
 
     ``length`` counts letters for ``password`` and random bytes for ``hex`` and ``base64``; a Fernet key is always
-    32 bytes in URL-safe base64 (https://github.com/fernet/spec/blob/master/Spec.md).
+    32 bytes in URL-safe base64 (https://github.com/fernet/spec/blob/master/Spec.md), and an SSH key an Ed25519 private
+    key in OpenSSH's format.
     """
     if kind == "password":
         return "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(length))
@@ -33,6 +39,8 @@ def generate(kind: str, length: int) -> str:
         return secrets.token_hex(length)
     if kind == "base64":
         return base64.b64encode(secrets.token_bytes(length)).decode()
+    if kind == "ssh_key":
+        return Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
     raise ValueError(f"unknown kind of secret: {kind}")
 
 
