@@ -19,6 +19,7 @@ from lab.api.state import current
 
 _REQUESTER = "amazon-elb"
 _NAME_LIMIT = 32
+_PUBLIC, _PRIVATE = "internet-facing", "internal"
 _NAME = re.compile(r"^(?!-)(?!internal-)[A-Za-z0-9-]+(?<!-)$")
 # The hosted zones of application load balancers, for alias records.
 _HOSTED_ZONES = {
@@ -50,8 +51,10 @@ _ATTRIBUTES = {
 def _begin_as_provisioning(original: Any, balancer: Any, *args: Any, **kwargs: Any) -> None:
     original(balancer, *args, **kwargs)
     balancer.attrs.update(_ATTRIBUTES)
+    # moto's own default is lost on the way: it hands on the None of a request that does not say.
+    balancer.scheme = balancer.scheme or _PUBLIC
     region = balancer.arn.split(":")[3]
-    prefix = "internal-" if balancer.scheme == "internal" else ""
+    prefix = "internal-" if balancer.scheme == _PRIVATE else ""
     balancer.dns_name = f"{prefix}{balancer.name}-{secrets.randbelow(10**10):010}.{region}.elb.amazonaws.com"
     balancer.canonical_hosted_zone_id = _HOSTED_ZONES.get(region, _HOSTED_ZONES["eu-west-1"])
     balancer._lab_region = region
@@ -109,8 +112,8 @@ def _delete(original: Any, elbv2: Any, arn: str) -> None:
 
 
 @checks("elbv2", "CreateLoadBalancer")
-def refuse_bad_names_and_too_few_zones(request: AwsRequest) -> None:
-    """Name and subnets as ELB demands them for an application load balancer."""
+def refuse_bad_names_schemes_and_too_few_zones(request: AwsRequest) -> None:
+    """Name, scheme and subnets as ELB demands them for an application load balancer."""
     params = request.params
     name = str(params.get("Name", ""))
     if len(name) > _NAME_LIMIT:
@@ -119,6 +122,8 @@ def refuse_bad_names_and_too_few_zones(request: AwsRequest) -> None:
     if not _NAME.match(name):
         message = f"The load balancer name '{name}' can only contain characters that are alphanumeric or hyphens (-)"
         raise AwsError("ValidationError", message)
+    if params.get("Scheme", _PUBLIC) not in (_PUBLIC, _PRIVATE):
+        raise AwsError("InvalidScheme", "The requested scheme is not valid")
     elbv2, ec2 = backends.elbv2(request.region), backends.ec2(request.region)
     if any(balancer.name == name for balancer in elbv2.load_balancers.values()):
         message = f"A load balancer with the same name '{name}' exists, but with different settings"

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from lab.api.lifecycle import Lifecycle
 from lab.tests.api.conftest import Network, RunningLab
 
@@ -162,6 +164,26 @@ def test_a_load_balancer_is_provisioning_and_targets_have_the_health_that_was_se
     taken = next(entry for entry in running.snapshot()["load_balancers"] if entry["arn"] == arn)
     assert len(set(taken["ips"])) == 2
     assert taken["listeners"][0]["default_actions"][0]["TargetGroupArn"] == group_arn
+
+
+@pytest.mark.parametrize(
+    ("given", "scheme", "name"),
+    [
+        ({}, "internet-facing", "lb-"),
+        ({"Scheme": "internet-facing"}, "internet-facing", "lb-"),
+        ({"Scheme": "internal"}, "internal", "internal-lb-"),
+    ],
+)
+def test_a_load_balancer_faces_the_internet_unless_it_is_told_otherwise(
+    running: RunningLab, network: Network, given: dict[str, str], scheme: str, name: str
+) -> None:
+    elb = running.client("elbv2")
+    made = elb.create_load_balancer(Name=f"lb-{network.prefix.replace('.', '-')}", Subnets=network.subnet_ids, **given)
+    (balancer,) = made["LoadBalancers"]
+    assert balancer["Scheme"] == scheme
+    assert balancer["DNSName"].startswith(name)
+    (taken,) = [entry for entry in running.snapshot()["load_balancers"] if entry["arn"] == balancer["LoadBalancerArn"]]
+    assert taken["scheme"] == scheme
 
 
 def test_a_certificate_is_issued_when_its_record_stands(running: RunningLab, network: Network) -> None:

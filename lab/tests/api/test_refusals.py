@@ -165,6 +165,7 @@ def test_load_balancers_that_elb_would_not_make(running: RunningLab, network: Ne
     subnets = network.subnet_ids
     assert code(elb.create_load_balancer, Name="x" * 33, Subnets=subnets) == "ValidationError"
     assert code(elb.create_load_balancer, Name="-x", Subnets=subnets) == "ValidationError"
+    assert code(elb.create_load_balancer, Name="x", Subnets=subnets, Scheme="public") == "InvalidScheme"
     assert code(elb.create_load_balancer, Name="one-zone", Subnets=subnets[:1]) == "ValidationError"
     group = {"Protocol": "HTTP", "Port": 80, "VpcId": network.vpc_id}
     assert code(elb.create_target_group, Name="x" * 33, **group) in ("ValidationError", "InvalidTargetGroupName")
