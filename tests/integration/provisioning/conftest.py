@@ -178,14 +178,15 @@ class Api:
         recap = RECAP.search(done.stdout)
         return Run(done.returncode, done.stdout + done.stderr, int(recap[1]) if recap else -1, self.logged()[before:])
 
-    def play(self, steps: list[str], **more: Any) -> dict[str, Any]:
-        """Return a play of C(role) and C(role/entry point) steps."""
+    def play(self, steps: list[str], files: tuple[Path, ...] = (), **more: Any) -> dict[str, Any]:
+        """Return a play of C(role) and C(role/entry point) steps; variables of I(files) win over all others."""
         names = [step.partition("/") for step in steps]
         return {
             "name": "Provision",
             "hosts": "localhost",
             "gather_facts": False,
             "vars": self.variables(**more),
+            "vars_files": [str(file) for file in files],
             "module_defaults": {"group/freehold.airflow.aws": "{{ freehold_aws_connection }}"},
             "tasks": [
                 {

@@ -25,6 +25,11 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "an unknown throughput": ("filesystem", {"filesystem_throughput_mode": "fast"}, ["filesystem_throughput_mode"]),
     "an unknown broker": ("broker", {"broker_kind": "sqs"}, ["broker_kind", "elasticache"]),
+    "two schedulers and a broker on one of them": (
+        "broker",
+        {"broker_scheduler_hosts": 2},
+        ["broker_kind", "hosts_fleet", "elasticache"],
+    ),
     "a name too long for ElastiCache": (
         "broker",
         {"broker_kind": "elasticache", "environment_name": "a" * 40},
