@@ -86,7 +86,8 @@ lint: $(VENV)/locked ## Ansible, YAML and Python linters and the project's own c
 
 .PHONY: unit
 unit: $(VENV)/locked ## Unit tests: no lab, no network
-	@pytest -q tests/unit
+	@tools/bootstrap unit
+	pytest -q tests/unit
 	# In processes of their own: the lab changes moto where it is imported, and the modules' tests want it as it comes.
 	pytest -q lab/tests
 	pytest -q bundle/tests
