@@ -18,6 +18,7 @@ from lab.api.patching import wraps
 from lab.api.request import AwsRequest
 from lab.api.state import current
 
+_USER_DATA_LIMIT = 16384
 _STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 _MACHINE_ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -123,12 +124,14 @@ def _root_volume_of_the_image(original: Any, instance: Any) -> None:
 
 @checks("ec2", "RunInstances")
 def refuse_what_cannot_start(request: AwsRequest) -> None:
-    """Unknown keys, and types of another architecture than the image's or the machine's."""
+    """Unknown keys, too much user data, and types of another architecture than the image's or the machine's."""
     params = request.params
     ec2 = backends.ec2(request.region)
     key_name = params.get("KeyName")
     if key_name and key_name not in ec2.key_pairs:
         raise AwsError("InvalidKeyPair.NotFound", f"The key pair '{key_name}' does not exist")
+    if len(base64.b64decode(str(params.get("UserData") or ""))) > _USER_DATA_LIMIT:
+        raise AwsError("InvalidParameterValue", f"User data is limited to {_USER_DATA_LIMIT} bytes")
     instance_type = str(params.get("InstanceType") or "m1.small")
     described = INSTANCE_TYPES.get(instance_type)
     if described is None:

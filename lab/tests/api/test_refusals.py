@@ -36,6 +36,8 @@ def test_instances_that_cannot_start(running: RunningLab, launch: Callable[..., 
     assert code(launch, KeyName="nobody") == "InvalidKeyPair.NotFound"
     assert code(launch, SubnetId="subnet-0123456789abcdef0") == "InvalidSubnetID.NotFound"
     assert code(launch, PrivateIpAddress="10.99.0.9") == "InvalidParameterValue"
+    assert code(launch, UserData="x" * 16385) == "InvalidParameterValue"
+    assert launch(UserData="x" * 16384)
 
 
 def test_a_client_token_launches_once(launch: Callable[..., Any], network: Network) -> None:
@@ -43,6 +45,16 @@ def test_a_client_token_launches_once(launch: Callable[..., Any], network: Netwo
     assert first == again
     assert launch(ClientToken="other")[0]["InstanceId"] != first
     assert code(launch, IamInstanceProfile={"Name": "nobody"}) == "InvalidParameterValue"
+
+
+def test_a_secret_that_waits_for_its_deletion_keeps_its_name(running: RunningLab, network: Network) -> None:
+    secrets = running.client("secretsmanager")
+    secrets.create_secret(Name=network.vpc_id, SecretString="x")
+    assert code(secrets.create_secret, Name=network.vpc_id, SecretString="x") == "ResourceExistsException"
+    secrets.delete_secret(SecretId=network.vpc_id, RecoveryWindowInDays=7)
+    assert code(secrets.create_secret, Name=network.vpc_id, SecretString="x") == "InvalidRequestException"
+    secrets.delete_secret(SecretId=network.vpc_id, ForceDeleteWithoutRecovery=True)
+    secrets.create_secret(Name=network.vpc_id, SecretString="x")
 
 
 def test_groups_that_name_each_other_keep_each_other(running: RunningLab, network: Network) -> None:
