@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""STS: a session lasts as long as AWS would let it; moto takes any duration."""
+"""STS: a session lasts as long as AWS would let it, and nobody gets one by a token that moto would take unseen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from moto.sts.responses import TokenResponse
 
 from lab.api import backends
 from lab.api.errors import AwsError
+from lab.api.operations import checks
 from lab.api.patching import wraps
+from lab.api.request import AwsRequest
 
 _SHORTEST = 900
 
@@ -32,6 +34,18 @@ def _assume_role(original: Any, request: TokenResponse) -> Any:
             "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.", 400
         )
     return original(request)
+
+
+@checks("sts", "AssumeRoleWithSAML")
+def refuse_an_unknown_identity_provider(_request: AwsRequest) -> None:
+    """The lab has no SAML providers, so nobody's word is good for a role; OpenID Connect: see web_identity."""
+    raise AwsError("InvalidIdentityToken", "No SAML provider found in your account", 400)
+
+
+@checks("sts", "GetSessionToken", "GetFederationToken")
+def refuse_keys_that_open_nothing(_request: AwsRequest) -> None:
+    """moto answers with keys from a manual."""
+    raise NotImplementedError("sessions of users")
 
 
 def expire(access_key: str) -> bool:
