@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""STS: a session lasts as long as AWS would let it, and nobody gets one by a token that moto would take unseen."""
+"""STS: a session lasts as long as AWS would let it, and users get none."""
 
 from __future__ import annotations
 
@@ -34,12 +34,6 @@ def _assume_role(original: Any, request: TokenResponse) -> Any:
             "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.", 400
         )
     return original(request)
-
-
-@checks("sts", "AssumeRoleWithSAML")
-def refuse_an_unknown_identity_provider(_request: AwsRequest) -> None:
-    """The lab has no SAML providers, so nobody's word is good for a role; OpenID Connect: see web_identity."""
-    raise AwsError("InvalidIdentityToken", "No SAML provider found in your account", 400)
 
 
 @checks("sts", "GetSessionToken", "GetFederationToken")

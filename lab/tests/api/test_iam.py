@@ -246,14 +246,6 @@ def test_a_session_that_has_ended_is_called_so(
     assert code(getattr(running.client(service, **session), call)) == expected
 
 
-def test_nobody_gets_a_role_for_an_assertion_that_no_provider_vouches_for(running: RunningLab, role: str) -> None:
-    form = {"Action": "AssumeRoleWithSAML", "Version": "2011-06-15", "RoleArn": role, "SAMLAssertion": "assertion"}
-    form |= {"PrincipalArn": "arn:aws:iam::123456789012:saml-provider/x"}
-    answer = requests.post(running.url, data=form, headers={"Host": "sts.eu-west-1.amazonaws.com"}, timeout=10)
-    assert answer.status_code == 400
-    assert "<Code>InvalidIdentityToken</Code>" in answer.text
-
-
 def test_sessions_of_users_are_not_in_the_lab(running: RunningLab) -> None:
     assert code(running.client("sts").get_session_token)[0] == "InvalidAction"
 
