@@ -17,13 +17,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import docker
 import pytest
 import urllib3
 from docker.models.containers import Container
+
+if TYPE_CHECKING:
+    from .releases import Dags
 
 ROOT = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "freehold-lab"
@@ -43,6 +46,7 @@ ORDER = [
     "test_browser",
     "test_example_dags",
     "test_dag_releases",
+    "test_dag_faults",
     "test_security",
     "test_bad_input",
     "test_refusals_on_hosts",
@@ -243,3 +247,21 @@ def second_run(site: Site, requests_log: Requests) -> tuple[Run, list[dict[str, 
     mark = requests_log.mark()
     done = run("make", "site")
     return done, requests_log.since(mark)
+
+
+@pytest.fixture(scope="session")
+def hosts(site: Site, engine: docker.DockerClient) -> dict[str, Container]:
+    """The machines of the environment by their names."""
+    return machines(engine)
+
+
+@pytest.fixture(scope="module")
+def dags(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dags]:
+    """A repository whose first version is published, for the length of this module."""
+    from .releases import Dags  # which itself needs what stands above
+
+    made = Dags(tmp_path_factory.mktemp("dags") / "clone", site)
+    made.version("one")
+    made.sync()
+    yield made
+    run("ansible-playbook", "playbooks/dag-sync.yml")

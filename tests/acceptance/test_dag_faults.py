@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whatever happens while DAGs are published, one whole release is current, and all of it is found out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from docker.models.containers import Container
+
+from .conftest import ROOT, until
+from .releases import COMPONENTS, COPIES, SHARED, SLEEPER, Dags, assert_everywhere, pointer, shell
+
+
+def test_two_at_once_leave_one_whole_release(dags: Dags, hosts: dict[str, Container], tmp_path: Path) -> None:
+    one = dags.version("left")
+    other = tmp_path / "other"
+    subprocess.run(["git", "clone", "--quiet", str(dags.path), str(other)], check=True)
+    two = dags.version("right")
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(dags.sync, False)
+        second = pool.submit(dags.sync, False, dags_repository=str(other), dags_report=str(tmp_path / "other.json"))
+        outcomes = [first.result().returncode, second.result().returncode]
+    # The one that was overtaken says so, because the proof then shows another release.
+    assert 0 in outcomes
+    assert pointer(hosts) in (one, two)
+    dags.sync()
+    assert pointer(hosts) == two
+    dags.verify()
+
+
+@pytest.mark.parametrize("seconds", [4, 6, 8, 10, 12])
+def test_a_controller_that_dies_leaves_a_whole_release(dags: Dags, hosts: dict[str, Container], seconds: int) -> None:
+    before = pointer(hosts)
+    after = dags.version(f"interrupted after {seconds}")
+    command = ["ansible-playbook", "playbooks/dag-sync.yml", *dags.arguments()]
+    environment = {**os.environ, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}"}
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    time.sleep(seconds)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert pointer(hosts) in (before, after)
+    dags.sync()
+    assert pointer(hosts) == after
+    assert_everywhere(hosts, dags, after)
+    assert shell(hosts["lab-scheduler-1"], f"find {SHARED} -name '.incoming*'") == ""
+
+
+def test_a_silent_host_stops_nobody_and_catches_up(dags: Dags, hosts: dict[str, Container]) -> None:
+    release = dags.version("while one was away")
+    away = hosts["lab-worker-2"]
+    away.pause()
+    try:
+        done = dags.sync(ok=False)
+        assert done.returncode != 0
+        assert "lab-worker-2" in done.output and "did not answer" in done.output
+        exact = {row["host"]: row["exact"] for row in dags.report()["containers"]}
+        assert exact == {name: name != "lab-worker-2" for name in COMPONENTS}
+    finally:
+        away.unpause()
+    until("the host has caught up", lambda: release in shell(away, f"ls {COPIES}"), 60)
+    until("all is exact", lambda: dags.verify(ok=False).returncode == 0, 90, every=5)
+
+
+HARM = {
+    "changed": "chmod u+w {0}/data.txt; echo harm >> {0}/data.txt",
+    "extra": "echo harm > {0}/harm.py",
+    "missing": "rm {0}/data.txt",
+    "unreadable": "chmod 000 {0}/data.txt; chown root {0}/data.txt",
+}
+
+
+@pytest.mark.parametrize("kind", HARM)
+def test_harm_to_a_copy_is_found_and_repaired(dags: Dags, hosts: dict[str, Container], kind: str) -> None:
+    shell(hosts["lab-worker-1"], HARM[kind].format(f"{COPIES}/{pointer(hosts)}"))
+    done = dags.verify(ok=False)
+    assert done.returncode == 2
+    [row] = [row for row in dags.report()["containers"] if not row["exact"]]
+    assert (row["host"], row["component"]) == ("lab-worker-1", "worker")
+    assert row["differs"][kind] == ["harm.py" if kind == "extra" else "data.txt"]
+    dags.sync()
+    dags.verify()
+
+
+@pytest.mark.parametrize(
+    "where", ["packs/*.tar.gz", 'releases/$(sed \'s/.*release": "\\([^"]*\\).*/\\1/\' current).json.gz']
+)
+def test_a_flipped_bit_on_the_shared_file_system_is_found_and_repaired(
+    dags: Dags, hosts: dict[str, Container], where: str
+) -> None:
+    flip = f"""
+        cd {SHARED}
+        file=$(ls -t {where} | head -n 1)
+        printf '\\377' | dd of="$file" bs=1 seek=40 conv=notrunc status=none
+    """
+    shell(hosts["lab-scheduler-1"], flip)
+    done = dags.verify(ok=False)
+    assert done.returncode == 2
+    assert "the shared file system" in done.output
+    dags.sync()
+    assert pointer(hosts) == dags.git("rev-parse", "HEAD")
+
+
+def test_a_file_that_belongs_to_no_release_is_found(dags: Dags, hosts: dict[str, Container]) -> None:
+    shell(hosts["lab-scheduler-1"], f"touch {SHARED}/packs/stranger")
+    done = dags.verify(ok=False)
+    assert done.returncode == 2
+    assert "packs/stranger belongs to no release" in done.output
+    dags.sync()
+    dags.verify()
+
+
+def test_a_pointer_that_names_a_missing_release_takes_no_dag_away(dags: Dags, hosts: dict[str, Container]) -> None:
+    good = shell(hosts["lab-scheduler-1"], f"cat {SHARED}/current")
+    bad = json.dumps({**json.loads(good), "release": "0" * 40})
+    shell(hosts["lab-scheduler-1"], f"echo '{bad}' > {SHARED}/current")
+    try:
+        assert dags.verify(ok=False).returncode == 2
+        time.sleep(30)  # a few looks of the dag-processor
+        assert dags.site.api("GET", "dags/sleeper")["is_stale"] is False
+        name = dags.trigger()
+        assert dags.ended(name)[0] == "success"
+    finally:
+        dags.sync()
+    dags.verify()
+
+
+def test_what_runs_use_is_kept_and_the_rest_goes(dags: Dags, hosts: dict[str, Container]) -> None:
+    used = dags.version("in use")
+    dags.sync()
+    name = dags.trigger(seconds=100)
+    until("its start", lambda: dags.run_of(name)["state"] == "running", 60)
+    releases = [dags.version(f"number {number}") for number in range(3)]
+    for release in releases:
+        dags.git("checkout", "--quiet", release)
+        dags.sync(dags_keep=1)
+    dags.git("checkout", "--quiet", "main")
+    left = shell(hosts["lab-scheduler-1"], f"ls {SHARED}/releases").replace(".json.gz", "").split()
+    # In use, the one before, the current one.
+    assert set(left) == {used, *releases[1:]}
+    assert dags.ended(name) == ("success", used, {"in use"})
+
+
+def test_a_dag_that_is_gone_is_deactivated_and_by_a_switch_deleted(dags: Dags) -> None:
+    gone = SLEEPER.replace("sleeper", "short_lived")
+    dags.commit(short_lived__py=gone)
+    dags.sync()
+    assert dags.site.api("GET", "dags/short_lived")["is_stale"] is False
+    (dags.path / "short_lived.py").unlink()
+    dags.commit()
+    dags.sync()
+    assert dags.site.api("GET", "dags/short_lived")["is_stale"] is True
+    dags.sync(dags_delete_gone=True)
+    known = {dag["dag_id"] for dag in dags.site.api("GET", "dags?limit=500&exclude_stale=false")["dags"]}
+    assert "sleeper" in known and "short_lived" not in known
+
+
+def test_no_task_ever_sees_two_commits(dags: Dags) -> None:
+    runs: list[tuple[str, str]] = []
+    for number in range(20):
+        version = f"sync {number}"
+        release = dags.version(version)
+        dags.sync()
+        runs.append((dags.trigger(seconds=7), release))
+    seen = [dags.ended(name) for name, _ in runs]
+    assert [state for state, _, _ in seen] == ["success"] * 20
+    assert [release for _, release, _ in seen] == [release for _, release in runs]
+    assert [versions for _, _, versions in seen] == [{f"sync {number}"} for number in range(20)]
