@@ -135,6 +135,41 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         ["32 characters", "environment_name"],
     ),
     "an unknown scheme": ("load_balancer", {"load_balancer_scheme": "public"}, ["load_balancer_scheme"]),
+    "a repository without its owner": (
+        "ci_access",
+        {"ci_access_repositories": [{"repository": "dags"}]},
+        ["dags", "ci_access_repositories"],
+    ),
+    "a pattern of repositories": (
+        "ci_access",
+        {"ci_access_repositories": [{"repository": "acme/*"}]},
+        ["acme/*", "ci_access_repositories"],
+    ),
+    "half of the ids": (
+        "ci_access",
+        {"ci_access_repositories": [{"repository": "acme/dags", "owner_id": 1}]},
+        ["ci_access_repositories", "owner_id and repository_id"],
+    ),
+    "an id that is none": (
+        "ci_access",
+        {"ci_access_repositories": [{"repository": "acme/dags", "owner_id": "acme", "repository_id": 2}]},
+        ["id acme", "ci_access_repositories"],
+    ),
+    "no environment of GitHub's": (
+        "ci_access",
+        {"ci_access_repositories": [{"repository": "acme/dags"}], "ci_access_github_environments": []},
+        ["ci_access_github_environments"],
+    ),
+    "a pattern of environments": (
+        "ci_access",
+        {"ci_access_repositories": [{"repository": "acme/dags"}], "ci_access_github_environments": ["prod", "*"]},
+        ["'*'", "ci_access_github_environments"],
+    ),
+    "a tunnel longer than AWS allows": (
+        "ci_access",
+        {"ci_access_tunnel_seconds": 7200},
+        ["7200", "ci_access_tunnel_seconds"],
+    ),
     "no such zone": ("dns", {"dns_create_zone": False}, ["freehold.localhost", "dns_zone"]),
     "a name of another zone": ("dns", {"dns_name": "airflow.example.org"}, ["airflow.example.org", "dns_name"]),
 }
