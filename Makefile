@@ -76,8 +76,10 @@ destroy: $(VENV)/locked ## Remove the environment; keeps its data unless told ot
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
 .PHONY: lint
-lint: $(VENV)/locked ## Ansible, YAML and Python linters and the project's own checks
+lint: $(VENV)/locked ## Ansible, YAML, Python and workflow linters and the project's own checks
 	@yamllint --strict .
+	actionlint
+	zizmor --offline --no-progress --quiet .github/workflows
 	ruff check .
 	ruff format --check .
 	mypy
