@@ -45,6 +45,7 @@ ORDER = [
     "test_access",
     "test_browser",
     "test_example_dags",
+    "test_workflow",
     "test_dag_releases",
     "test_dag_faults",
     "test_security",
