@@ -63,12 +63,6 @@ def check_web_identity(request: AwsRequest) -> None:
     _permit(request, claims, provider)
 
 
-@checks("sts", "AssumeRoleWithSAML")
-def refuse_saml(request: AwsRequest) -> None:
-    """moto takes every assertion for true."""
-    raise NotImplementedError("assertions are not judged here")
-
-
 def _claims(token: str) -> dict[str, Any]:
     """What a token says, if its issuer signed it and its time has not passed."""
     try:

@@ -158,11 +158,3 @@ def test_tokens_are_not_given_to_who_lacks_the_admin_token(running: RunningLab) 
     answer = requests.post(f"{running.url}/_lab/identity-token", json={"sub": "a", "aud": "b"}, timeout=10)
     assert answer.status_code == 403
     assert running.admin("POST", "/_lab/identity-token", json={"sub": "a"}).status_code == 400
-
-
-def test_a_saml_assertion_is_not_taken_for_true(running: RunningLab) -> None:
-    sts = running.client("sts", config=Config(signature_version=botocore.UNSIGNED))
-    with pytest.raises(ClientError, match="The lab does not know sts AssumeRoleWithSAML"):
-        sts.assume_role_with_saml(
-            RoleArn=role(running, trust()), PrincipalArn=PROVIDER.replace("oidc", "saml"), SAMLAssertion="PGE+PC9hPg=="
-        )
