@@ -57,6 +57,10 @@ lab-status: $(VENV)/locked ## Show what the lab runs
 password: $(VENV)/locked ## Print the password of the Airflow administrator
 	@ansible-playbook playbooks/password.yml | sed -n "s/^ *msg: *//p" | tr -d "\"'"
 
+.PHONY: dag-check
+dag-check: ## Import the DAGs in the image, with no environment at all
+	@DAGS_REPOSITORY=$${DAGS_REPOSITORY:-$(CURDIR)} .ci/dag-check
+
 .PHONY: dag-sync
 dag-sync: $(VENV)/locked ## Publish the committed DAGs and prove that every container holds them
 	@ansible-playbook playbooks/dag-sync.yml

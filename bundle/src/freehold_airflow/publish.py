@@ -299,7 +299,7 @@ def retain(root: Path, newest: int, keep: set[str]) -> list[str]:
         # Read before anything is removed: an unreadable manifest must not cost another release its packs.
         manifests = {release: store.manifest(release) for release in store.releases()}
         latest = sorted(manifests, key=lambda release: (manifests[release].created, release), reverse=True)[:newest]
-        kept = {pointer.release, pointer.previous, *keep, *latest}
+        kept = {pointer.release, pointer.previous or pointer.release, *keep, *latest}
         gone = [release for release in manifests if release not in kept]
         named = {pack.sha256 for release in kept & manifests.keys() for pack in manifests[release].packs}
         for release in gone:

@@ -214,7 +214,7 @@ def test_a_file_that_cannot_be_imported_here_ends_the_wait_early(play: Play, put
 def test_a_release_that_cannot_be_had_leaves_the_dags_of_the_one_before_active(
     play: Play, root: Path, put: Publish
 ) -> None:
-    answers = []
+    answers: list[Any] = []
     tree: Tree = {"one.py": dag("one")}
 
     def story() -> Story:
