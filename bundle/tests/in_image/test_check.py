@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.models.variable import Variable
 
 GOOD = """\
 from airflow.sdk import DAG, task
@@ -98,6 +99,16 @@ def test_the_settings_of_a_component_and_its_secrets_are_not_used(check: Check) 
         AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER="s3://nowhere/logs",
     )
     assert (status, report["errors"]) == (0, [])
+
+
+def test_a_connected_check_answers_what_files_ask_the_database(check: Check, database: None) -> None:
+    Variable.set("where", "here")
+    files = {
+        "one.py": f"from airflow.sdk import Variable\nassert Variable.get('where') == 'here'\n{GOOD.format(dag='one')}"
+    }
+    alone, connected = check(files), check(files, "--connected")
+    assert (alone[0], [error["kind"] for error in alone[1]["errors"]]) == (1, ["import"])
+    assert (connected[0], connected[1]["errors"]) == (0, [])
 
 
 def test_the_settings_that_decide_what_is_a_dag_file_are_obeyed(check: Check) -> None:
