@@ -18,6 +18,8 @@ from lab.refusal import Refusal
 _SIDE_BY_SIDE = 6
 _ROUNDS = 5
 _LABELLED = {"label": names.LABEL}
+# A container has the labels of its image, too: what somebody runs from an image of the lab's isn't the lab's.
+_CONTAINERS = {"label": names.KIND_LABEL}
 
 
 def down(progress: Progress, *, with_images: bool = False) -> None:
@@ -42,7 +44,7 @@ def down(progress: Progress, *, with_images: bool = False) -> None:
 
 def _remove_containers(client: docker.DockerClient, progress: Progress) -> None:
     for attempt in range(_ROUNDS):
-        containers = client.api.containers(all=True, filters=_LABELLED)
+        containers = client.api.containers(all=True, filters=_CONTAINERS)
         if not containers:
             return
         # The reconciler first, or it makes again what is removed.
@@ -54,7 +56,7 @@ def _remove_containers(client: docker.DockerClient, progress: Progress) -> None:
             list(pool.map(lambda item: _remove_container(client, item["Id"]), containers[1:]))
         if attempt:
             time.sleep(1)
-    left = [item["Names"] for item in client.api.containers(all=True, filters=_LABELLED)]
+    left = [item["Names"] for item in client.api.containers(all=True, filters=_CONTAINERS)]
     if left:
         raise Refusal(f"These containers cannot be removed: {left}; restart the docker engine, then try again.")
 

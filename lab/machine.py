@@ -113,7 +113,7 @@ def refuse_taken_ports(client: docker.DockerClient) -> None:
 
 def _own_ports(client: docker.DockerClient) -> set[int | None]:
     own: set[int | None] = set()
-    for container in client.api.containers(filters={"label": names.LABEL}):
+    for container in client.api.containers(filters={"label": names.KIND_LABEL}):
         own.update(port.get("PublicPort") for port in container.get("Ports") or [])
     return own
 

@@ -22,7 +22,7 @@ def status() -> int:
     if client is None:
         _print("The lab is down: no docker engine answers.")
         return 1
-    containers = client.api.containers(all=True, filters={"label": names.LABEL})
+    containers = client.api.containers(all=True, filters={"label": names.KIND_LABEL})
     if not containers:
         _print("The lab is down.")
         return 1
@@ -90,7 +90,7 @@ def logs(what: str, *, follow: bool) -> int:
 
 
 def _find(client: docker.DockerClient, what: str) -> str:
-    containers = client.api.containers(all=True, filters={"label": names.LABEL})
+    containers = client.api.containers(all=True, filters={"label": names.KIND_LABEL})
     found: list[str] = sorted(item["Names"][0].lstrip("/") for item in containers)
     exact = [name for name in found if name in (what, f"{names.PREFIX}-{what}")]
     matching = exact or [name for name in found if what in name]

@@ -3,27 +3,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import docker
 import pytest
 
+from lab import engine as lab_engine
+from lab.progress import Progress
+
 from .conftest import STATE, Run, Site, run
 
 LABEL: dict[str, Any] = {"label": "freehold.lab=1"}
+SOMEBODY = "somebody-elses"
 
 
 @pytest.fixture(scope="module")
-def down(site: Site) -> Run:
-    """The lab taken down while a whole environment stands in it."""
+def down(site: Site, engine: docker.DockerClient) -> Run:
+    """The lab taken down while a whole environment stands in it, and beside it a container of somebody else."""
+    image = next(image for image in engine.images.list("freehold-lab/airflow-base"))
+    engine.containers.create(image, name=SOMEBODY)
     return run("make", "lab-down")
 
 
-def test_no_container_volume_or_network_is_left(down: Run, engine: docker.DockerClient) -> None:
-    assert engine.containers.list(all=True, filters=LABEL) == []
-    assert engine.volumes.list(filters=LABEL) == []
-    assert engine.networks.list(filters=LABEL) == []
+@pytest.fixture
+def engine_after(down: Run) -> Iterator[docker.DockerClient]:
+    """The engine, or, where the lab has ended the one it had started, another one that sees what is on the disk."""
+    client = lab_engine.connect_or_start(Progress())
+    yield client
+    client.api.remove_container(SOMEBODY, force=True)
+    lab_engine.stop_ours(Progress())
 
 
 def test_no_mount_is_left(down: Run) -> None:
@@ -39,6 +49,12 @@ def test_no_process_is_left(down: Run) -> None:
 
 def test_no_state_is_left(down: Run) -> None:
     assert not STATE.exists()
+
+
+def test_nothing_of_the_lab_is_left_and_nothing_else_is_gone(engine_after: docker.DockerClient) -> None:
+    assert [container.name for container in engine_after.containers.list(all=True, filters=LABEL)] == [SOMEBODY]
+    assert engine_after.volumes.list(filters=LABEL) == []
+    assert engine_after.networks.list(filters=LABEL) == []
 
 
 def test_down_again_has_nothing_to_do(down: Run) -> None:
