@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The DAG bundle: Airflow reads each release from a verified copy on its host's own disk.
+"""The DAG bundles: releases, each read from a verified copy on the host, and the DAGs that come with the image.
 
 Configure it as ``[dag_processor] dag_bundle_config_list``::
 
@@ -17,9 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion, get_bundle_storage_root_path
+from airflow.dag_processing.bundles.local import LocalDagBundle
 
 from freehold_airflow.copies import Copies
 from freehold_airflow.release import ReleaseError, Store
+
+
+class OwnBundle(LocalDagBundle):  # type: ignore[misc]  # Airflow isn't installed where types are checked
+    """The DAGs that come with the image: the smoke DAG is there whatever anybody publishes."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Take the folder beside this file."""
+        super().__init__(path=str(Path(__file__).with_name("dags")), **kwargs)
 
 
 class ReleaseBundle(BaseDagBundle):  # type: ignore[misc]  # Airflow isn't installed where types are checked

@@ -131,3 +131,12 @@ def test_the_proof_tells_the_same_as_airflow(
     assert proof.main([]) == 1
     assert json.loads(capsys.readouterr().out.splitlines()[-1])[0]["differs"]["changed"] == ["first.py"]
     assert proof.main(["--fetch"]) == 0
+
+
+def test_the_images_own_bundle_holds_the_smoke_dag() -> None:
+    # Imported late: Airflow's own classes want the settings that the fixtures make.
+    from freehold_airflow.bundle import OwnBundle
+
+    bundle = OwnBundle(name="freehold")
+    assert [path.name for path in bundle.path.glob("*.py")] == ["freehold_smoke.py"]
+    assert bundle.get_current_version() is None
