@@ -309,6 +309,17 @@ def test_retention_keeps_the_newest(root: Path, put: Publish, monkeypatch: pytes
     assert retain(root, 3, set()) == ["ddd", "eee"]
 
 
+def test_a_clock_that_jumps_back_costs_no_release_that_is_used(
+    root: Path, put: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for year, name in ((2030, "aaa"), (2029, "bbb"), (1970, "ccc"), (1971, "ddd")):
+        moment = datetime(year, 1, 1, tzinfo=UTC)
+        monkeypatch.setattr("freehold_airflow.stream.datetime", SimpleNamespace(now=lambda _, moment=moment: moment))
+        put(name, TREE | {f"{name}.py": name.encode()})
+    assert retain(root, 1, set()) == ["bbb"]
+    assert Store(root).releases() == ["aaa", "ccc", "ddd"]
+
+
 def test_the_pointer_can_go_back_but_not_to_what_is_missing_or_damaged(root: Path, put: Publish) -> None:
     put("aaa", TREE)
     put("bbb", TREE | {"b.py": b"b"})

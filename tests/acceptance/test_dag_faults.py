@@ -135,6 +135,37 @@ def test_a_pointer_that_names_a_missing_release_takes_no_dag_away(dags: Dags, ho
     dags.verify()
 
 
+def test_a_full_file_system_stops_the_publication_and_nothing_else(dags: Dags, hosts: dict[str, Container]) -> None:
+    before = pointer(hosts)
+    (dags.path / "big.bin").write_bytes(os.urandom(500_000))
+    dags.commit()
+    shell(hosts["lab-scheduler-1"], f"mount -t tmpfs -o size=128k tmpfs {SHARED}")
+    try:
+        done = dags.sync(ok=False)
+        assert done.returncode == 2
+        assert "No space left on device" in done.output
+    finally:
+        shell(hosts["lab-scheduler-1"], f"umount {SHARED}")
+        (dags.path / "big.bin").unlink()
+        dags.commit()
+    assert pointer(hosts) == before
+    dags.sync()
+
+
+def test_a_file_system_that_goes_away_takes_no_dag_with_it(dags: Dags, hosts: dict[str, Container]) -> None:
+    shell(hosts["lab-scheduler-1"], f"chmod 000 {SHARED}")
+    try:
+        time.sleep(30)  # a few looks of the dag-processor
+        assert dags.site.api("GET", "dags/sleeper")["is_stale"] is False
+        assert dags.ended(dags.trigger())[0] == "success"
+        assert dags.verify(ok=False).returncode == 2
+    finally:
+        shell(hosts["lab-scheduler-1"], f"chmod 755 {SHARED}")
+    release = dags.version("after it came back")
+    dags.sync()
+    assert pointer(hosts) == release
+
+
 def test_what_runs_use_is_kept_and_the_rest_goes(dags: Dags, hosts: dict[str, Container]) -> None:
     used = dags.version("in use")
     dags.sync()
