@@ -2,9 +2,9 @@
 """Say whether a tree of DAGs may be published: ``python -m freehold_airflow.check --root TREE``.
 
 Runs in the image that runs the components, and prints one JSON document; what Airflow and the DAG files print goes to
-stderr. It needs no database, network or secrets; where there are the settings of a dag-processor, ``--connected`` lets
-DAG files ask for variables and connections as they do there. The exit status is 0 when the tree is fine, 1 when it is
-refused and 2 when the command makes no sense.
+stderr. It needs no database, network or secrets. Where there are the settings of a dag-processor,
+``--connected=if-asked`` looks again with those, but only when a DAG file asked for a variable or a connection, or
+failed. The exit status is 0 when the tree is fine, 1 when it is refused and 2 when the command makes no sense.
 
 Every verdict is Airflow's own: the dag-processor's functions find the files and parse them, each in a forked child of
 one process that has imported Airflow, as the dag-processor does. What that can't see is added here: a file that hangs,
@@ -62,6 +62,7 @@ ALONE = {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite://",
     # What the dag-processor's own children have: the client's side of the Task SDK, here with nobody to ask.
     "_AIRFLOW_PROCESS_CONTEXT": "client",
+    "AIRFLOW__SECRETS__BACKEND": "freehold_airflow.asked.Asked",
 }
 # With the settings of a dag-processor, variables and connections come from where they come from there.
 CONNECTED = {"_AIRFLOW_PROCESS_CONTEXT": "server"}
@@ -107,6 +108,8 @@ class Report:
     files: list[str]
     dags: list[Dag]
     errors: list[Problem]
+    # What files asked for while they were imported without a way to any variable or connection.
+    asked: list[str]
     seconds: float
 
     def as_json(self) -> str:
@@ -120,13 +123,15 @@ class _Outcome:
 
     dags: list[str] = field(default_factory=list)
     errors: list[Problem] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @classmethod
     def from_bytes(cls, text: bytes | bytearray) -> _Outcome:
         """Read what a child has written."""
         found = json.loads(text)
-        return cls(found["dags"], [Problem(**error) for error in found["errors"]], found["seconds"])
+        errors = [Problem(**error) for error in found["errors"]]
+        return cls(found["dags"], errors, found["asked"], found["seconds"])
 
 
 @dataclass
@@ -165,13 +170,15 @@ def run(root: Path, import_seconds: float = 30.0, jobs: int | None = None) -> Re
     sys.dont_write_bytecode = True
     files, errors = find(root)
     dags: list[Dag] = []
+    asked: set[str] = set()
     for file, outcome in _import_all(root, files, import_seconds, jobs or os.cpu_count() or 1):
         dags += [Dag(dag_id, file, outcome.seconds) for dag_id in outcome.dags]
         errors += outcome.errors
+        asked.update(outcome.asked)
     dags.sort(key=lambda dag: (dag.dag_id, dag.file))
     errors += _duplicates(root, dags)
     errors = sorted(set(errors), key=lambda error: (error.file, error.line or 0, error.kind, error.message))
-    return Report(files, dags, errors, round(time.monotonic() - started, 3))
+    return Report(files, dags, errors, sorted(asked), round(time.monotonic() - started, 3))
 
 
 def find(root: Path) -> tuple[list[str], list[Problem]]:
@@ -358,6 +365,8 @@ def _import_file(root: Path, file: str) -> _Outcome:
     from airflow.dag_processing.dagbag import DagBag
     from airflow.dag_processing.processor import DagFileParseRequest, _parse_file
 
+    from freehold_airflow.asked import asked
+
     bagged: dict[str, Any] = {}
     doubled: set[str] = set()
     bag_dag = DagBag.bag_dag
@@ -380,7 +389,7 @@ def _import_file(root: Path, file: str) -> _Outcome:
     ]
     for dag in parsed.serialized_dags:
         errors += _store_nowhere(file, dag)
-    return _Outcome(sorted(dag.dag_id for dag in parsed.serialized_dags), errors, seconds)
+    return _Outcome(sorted(dag.dag_id for dag in parsed.serialized_dags), errors, sorted(set(asked)), seconds)
 
 
 def _store_nowhere(file: str, dag: Any) -> list[Problem]:
@@ -459,7 +468,12 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--root", type=Path, required=True, help="the tree of DAGs, as it would be published")
     parser.add_argument("--import-seconds", type=float, default=30.0, help="how long one file may take (default: 30)")
     parser.add_argument("--jobs", type=int, help="files at a time (default: the number of processors)")
-    parser.add_argument("--connected", action="store_true", help="let DAG files ask for variables and connections")
+    parser.add_argument(
+        "--connected",
+        choices=["no", "if-asked", "yes"],
+        default="no",
+        help="give DAG files the variables and connections that they ask for (default: no)",
+    )
     given = parser.parse_args(arguments)
     if not given.root.is_dir():
         parser.error(f"--root: {given.root} is no directory")
@@ -473,13 +487,21 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     """Run as a program."""
     given = _arguments(arguments)
+    environment = dict(os.environ)
     answer = take_stdout()
     # Python puts the working directory first when it runs a module, and the dag-processor does not have it there.
     sys.path[:] = [path for path in sys.path if path not in ("", os.getcwd())]  # noqa: PTH109
-    prepare(os.environ, given.connected)
+    prepare(os.environ, given.connected == "yes")
     # Files are imported in process groups of their own: being told to end must reach them through this one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     report = run(given.root, given.import_seconds, given.jobs)
+    # Errors, too, may come from what could not be had.
+    if given.connected == "if-asked" and (report.asked or report.errors):
+        print(f"Looking again, connected. Asked for: {', '.join(report.asked) or 'nothing'}", file=sys.stderr)
+        os.dup2(answer.fileno(), 1)
+        again = ["--root", str(given.root), "--import-seconds", str(given.import_seconds), "--connected", "yes"]
+        again += ["--jobs", str(given.jobs)] if given.jobs else []
+        os.execve(sys.executable, [sys.executable, "-m", "freehold_airflow.check", *again], environment)  # noqa: S606
     with answer:
         print(report.as_json(), file=answer)
     return 1 if report.errors else 0

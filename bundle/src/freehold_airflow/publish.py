@@ -269,7 +269,7 @@ def check(root: Path, copies: Copies, stream: BinaryIO, import_seconds: int, kee
         manifest = read_stream(stream, Path(folder)).manifest(store)
         path = copies.stage(store, manifest, Path(folder))
     try:
-        command = [sys.executable, "-m", "freehold_airflow.check", "--connected", "--root", str(path)]
+        command = [sys.executable, "-m", "freehold_airflow.check", "--connected=if-asked", "--root", str(path)]
         limit = ["--import-seconds", str(import_seconds)]
         done = subprocess.run([*command, *limit], stdout=subprocess.PIPE, check=False)  # noqa: S603
         try:

@@ -106,9 +106,24 @@ def test_a_connected_check_answers_what_files_ask_the_database(check: Check, dat
     files = {
         "one.py": f"from airflow.sdk import Variable\nassert Variable.get('where') == 'here'\n{GOOD.format(dag='one')}"
     }
-    alone, connected = check(files), check(files, "--connected")
+    alone = check(files)
     assert (alone[0], [error["kind"] for error in alone[1]["errors"]]) == (1, ["import"])
-    assert (connected[0], connected[1]["errors"]) == (0, [])
+    assert alone[1]["asked"] == ["variable where"]
+    for connected in ("if-asked", "yes"):
+        status, found = check(files, "--connected", connected)
+        assert (status, found["errors"], found["asked"]) == (0, [], [])
+
+
+def test_a_file_that_makes_do_with_a_default_is_looked_at_again(check: Check, database: None) -> None:
+    Variable.set("name", "stored")
+    text = "from airflow.sdk import DAG, Variable\nDAG(Variable.get('name', default='default'))\n"
+    assert [dag["dag_id"] for dag in check({"one.py": text})[1]["dags"]] == ["default"]
+    assert [dag["dag_id"] for dag in check({"one.py": text}, "--connected=if-asked")[1]["dags"]] == ["stored"]
+
+
+def test_a_file_that_asks_for_nothing_is_looked_at_once(check: Check) -> None:
+    # There is no database here, so that a second look would end otherwise.
+    assert check({"one.py": GOOD.format(dag="one")}, "--connected=if-asked")[1]["errors"] == []
 
 
 def test_the_settings_that_decide_what_is_a_dag_file_are_obeyed(check: Check) -> None:
