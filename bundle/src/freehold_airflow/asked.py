@@ -19,7 +19,9 @@ class Asked(BaseSecretsBackend):  # type: ignore[misc]  # Airflow isn't installe
     def get_conn_value(self, conn_id: str, team_name: str | None = None) -> str | None:
         """Remember the name of a connection."""
         asked.append(f"connection {conn_id}")
+        return None
 
     def get_variable(self, key: str, team_name: str | None = None) -> str | None:
         """Remember the name of a variable."""
         asked.append(f"variable {key}")
+        return None
