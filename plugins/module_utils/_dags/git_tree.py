@@ -274,3 +274,61 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
     member = tarfile.TarInfo(name)
     member.size = len(content)
     archive.addfile(member, io.BytesIO(content))
+
+
+def base_tree(repository: Repository, release: str, tree_hash: str) -> Tree | None:
+    """Return the tree of the current release as this clone has it, or None where the two can't be the same."""
+    if not release or not repository.has_commit(release):
+        return None
+    try:
+        # What is published already was small enough for whoever published it.
+        found = repository.read(repository.committed_tree(release), 1 << 62)
+    except TreeError:
+        return None
+    return found if found.tree_hash == tree_hash else None
+
+
+def build(params: dict[str, Any]) -> dict[str, Any]:
+    """Write the stream of a commit to ``dest``; the parameters are those of the module dag_publish, and ``base`` and
+    ``base_tree``, the release that is current and its tree hash, empty for none.
+
+    Return release, commit, repository, tree (the tree hash), files, difference (whether the stream is only the
+    difference to the base), sent (its bytes) and changes (paths added, changed and removed against the base).
+
+    :raises TreeError: The folder can't be published.
+    """
+    repository = Repository(params["repository"], params["folder"])
+    commit = repository.commit(params["revision"])
+    limit = params["file_mib_max"] * MIB
+    # A revision that is not checked out can't have uncommitted changes.
+    changed = repository.uncommitted() if commit == repository.commit("HEAD") else []
+    if changed and not params["allow_dirty"]:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise TreeError(
+            f"{', '.join(changed[:3])}{more} in {params['repository']} differ from the commit: commit or remove what "
+            "differs, or set dags_allow_dirty to true to publish it as it is"
+        )
+    old = base_tree(repository, params["base"], params["base_tree"])
+
+    def write(tree: str) -> dict[str, Any]:
+        new = repository.read(tree, limit, old)
+        release = f"{commit}-dirty-{new.tree_hash[:12]}" if changed else commit
+        origin = repository.origin() or str(Path(params["repository"]).resolve())
+        base = params["base"] if old else None
+        header = {"release": release, "commit": commit, "repository": origin, "base": base}
+        write_stream(repository, header, old, new, params["dest"])
+        return {
+            "release": release,
+            "commit": commit,
+            "repository": origin,
+            "tree": new.tree_hash,
+            "files": len(new.blobs),
+            "difference": old is not None,
+            "sent": Path(params["dest"]).stat().st_size,
+            "changes": changes(old, new),
+        }
+
+    if not changed:
+        return write(repository.committed_tree(commit))
+    with repository.working_tree() as tree:
+        return write(tree)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.freehold.airflow.plugins.module_utils._dags.git_tree import TreeError
-from ansible_collections.freehold.airflow.plugins.modules.dag_stream import build
+from ansible_collections.freehold.airflow.plugins.module_utils._dags.git_tree import TreeError, build
 from freehold_airflow.copies import Copies
 from freehold_airflow.publish import publish
 from freehold_airflow.release import Store, read_tree, tree_hash

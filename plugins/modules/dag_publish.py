@@ -1,0 +1,211 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Publish the DAGs of a commit: the half that runs on the host. plugins/action/dag_publish.py is the other."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: dag_publish
+version_added: 0.1.0
+short_description: Publish the DAGs of a commit as a release
+description:
+  - Reads a folder of one commit out of a Git work tree on the controller, exactly as it is stored, every type of file.
+    Changes nothing in the repository, and needs C(git) there. Git's C(archive) isn't used, because it leaves out and
+    rewrites files as C(.gitattributes) says.
+  - Asks the host which release is current, and sends the difference to it as one compressed file; or everything, where
+    there is none, where it is damaged, or where its commit is not in this clone.
+  - Has the host import the DAGs and, only when all is well, write the release and move the pointer.
+  - What is to be run on the host is given as commands, which answer with JSON as C(python -m freehold_airflow.publish)
+    does.
+author:
+  - The Freehold authors
+options:
+  repository:
+    description:
+      - A Git work tree on the controller.
+    type: path
+    required: true
+  folder:
+    description:
+      - The folder of DAGs in it; C(.) is all of it.
+    type: str
+    default: dags
+  revision:
+    description:
+      - What to publish, a commit, a tag or a branch.
+    type: str
+    default: HEAD
+  allow_dirty:
+    description:
+      - Publish the work tree with what is not committed yet. Without this, uncommitted changes are refused.
+      - What Git ignores is left out nevertheless.
+    type: bool
+    default: false
+  file_mib_max:
+    description:
+      - Size in MiB above which a file is refused.
+    type: int
+    default: 50
+  first_only:
+    description:
+      - Publish only where nothing is published yet.
+    type: bool
+    default: false
+  look:
+    description:
+      - The command that says what is published.
+    type: list
+    elements: str
+    required: true
+  check:
+    description:
+      - The command that imports the DAGs of a stream; C({stream}) in its words is the path of the stream. It ends with
+        0, or with 3 when something is wrong with the DAGs.
+    type: list
+    elements: str
+    required: true
+  write:
+    description:
+      - The command that publishes a stream; C({stream}) in its words is the path of the stream.
+    type: list
+    elements: str
+    required: true
+  timeout:
+    description:
+      - Seconds that looking and writing may take.
+    type: int
+    default: 120
+  stream:
+    description:
+      - Set by the controller's half.
+    type: path
+attributes:
+  action:
+    description: Has a corresponding action plugin, which reads Git.
+    support: full
+  check_mode:
+    description: Sends and checks the DAGs, and publishes nothing.
+    support: full
+  diff_mode:
+    description: Shows the paths that the release adds, changes and removes.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Publish the DAGs of the commit
+  freehold.airflow.dag_publish:
+    repository: /home/me/dags
+    look: [python, -m, freehold_airflow.publish, look, --root=/srv/dags]
+    check: [python, -m, freehold_airflow.publish, check, --root=/srv/dags, "--stream={stream}", ...]
+    write: [python, -m, freehold_airflow.publish, write, --root=/srv/dags, "--stream={stream}"]
+"""
+
+RETURN = r"""
+found:
+  description: What was published before, as the command O(look) says.
+  returned: always
+  type: dict
+wanted:
+  description: The release of the commit, with C(release), C(tree), C(commit), C(repository), C(files), C(sent_bytes),
+    C(changes) and C(before).
+  returned: unless O(first_only) left everything as it was
+  type: dict
+errors:
+  description: What is wrong with the DAGs, each with C(file), C(line), C(kind) and C(message).
+  returned: when something is
+  type: list
+  elements: dict
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+
+REFUSED = 3
+SHOWN = 20
+
+
+def refusal(errors: list[dict[str, Any]]) -> str:
+    """Return what is wrong with the DAGs, one line for each error after the first."""
+    count = "1 thing is" if len(errors) == 1 else f"{len(errors)} things are"
+    lines = [f"Nothing was published: {count} wrong with the DAGs."]
+    for error in errors[:SHOWN]:
+        place = f"{error['file']}:{error['line']}" if error["line"] else error["file"]
+        lines.append(f"{place}: {error['message']}")
+    if len(errors) > SHOWN:
+        lines.append(f"... and {len(errors) - SHOWN} more.")
+    return "\n".join(lines)
+
+
+class Host:
+    """The commands on this host."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        """Take the commands from the module's parameters."""
+        self.module = module
+
+    def run(self, which: str, good: tuple[int, ...] = (0,)) -> dict[str, Any]:
+        """Run one of the commands and return its answer; end the module when it has none."""
+        stream = self.module.params["stream"] or ""
+        argv = [word.replace("{stream}", stream) for word in self.module.params[which]]
+        limit = ["timeout", str(self.module.params["timeout"])] if which != "check" else []
+        rc, out, err = self.module.run_command([*limit, *argv])
+        if rc not in good:
+            said = (err or out).strip().splitlines() or ["it said nothing"]
+            self.fail(f"The command '{which}' ended with status {rc}: {said[-1]}", rc=rc, stdout=out, stderr=err)
+        try:
+            return dict(json.loads(out))
+        except ValueError:
+            self.fail(f"The command '{which}' gave no answer that can be read.", rc=rc, stdout=out, stderr=err)
+
+    def fail(self, message: str, **more: Any) -> NoReturn:
+        """End the module."""
+        self.module.fail_json(msg=message, **more)
+        raise AssertionError("not reached")
+
+    def publish(self) -> None:
+        """Check the stream and, unless this is a check run, publish it."""
+        stream = Path(self.module.params["stream"])
+        # The check runs as another user, in the group of the one who runs this: root's.
+        os.chown(stream, os.geteuid(), os.getegid())
+        stream.chmod(0o640)
+        checked = self.run("check", (0, REFUSED))
+        if checked["errors"]:
+            self.fail(refusal(checked["errors"]), errors=checked["errors"])
+        if not self.module.check_mode:
+            self.run("write")
+
+
+def main() -> None:
+    """Look, or publish a stream that is here."""
+    module = AnsibleModule(
+        argument_spec={
+            "repository": {"type": "path", "required": True},
+            "folder": {"type": "str", "default": "dags"},
+            "revision": {"type": "str", "default": "HEAD"},
+            "allow_dirty": {"type": "bool", "default": False},
+            "file_mib_max": {"type": "int", "default": 50},
+            "first_only": {"type": "bool", "default": False},
+            "look": {"type": "list", "elements": "str", "required": True},
+            "check": {"type": "list", "elements": "str", "required": True},
+            "write": {"type": "list", "elements": "str", "required": True},
+            "timeout": {"type": "int", "default": 120},
+            "stream": {"type": "path"},
+        },
+        supports_check_mode=True,
+    )
+    host = Host(module)
+    if module.params["stream"] is None:
+        module.exit_json(changed=False, found=host.run("look"))
+    host.publish()
+    module.exit_json(changed=True)
+
+
+if __name__ == "__main__":
+    main()
