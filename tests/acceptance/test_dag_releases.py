@@ -89,8 +89,8 @@ def test_a_run_keeps_the_release_it_began_with_and_the_next_takes_the_new_one(da
 
 
 BROKEN = {
-    "a syntax error": ("broken.py", "x = 1\nfrom airflow import (\n", "broken.py:2"),
-    "an import error": ("broken.py", "\nimport no_such_module_anywhere\n", "broken.py:2"),
+    "a syntax error": ("broken.py", "# Two words make Airflow read a file: airflow, dag.\nx = (\n", "broken.py:2"),
+    "an import error": ("broken.py", "# airflow, dag\nimport no_such_module_anywhere\n", "broken.py:2"),
     "a DAG id that is there twice": ("twin.py", SLEEPER, "sleeper"),
     "an import that hangs": ("hangs.py", "import time\nfrom airflow.sdk import dag\ntime.sleep(600)\n", "hangs.py"),
     "a link that leads outside": ("outside", "../../etc/passwd", "points outside the tree"),

@@ -70,7 +70,7 @@ class Published:
 def exclusive(root: Path, wait: bool = True) -> Iterator[None]:
     """Be the only publisher; NFS 4.1 carries the lock between hosts. The file stays, or the lock means nothing."""
     root.mkdir(parents=True, exist_ok=True)
-    with (root / LOCK).open("w") as opened:
+    with (root / LOCK).open("a") as opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
