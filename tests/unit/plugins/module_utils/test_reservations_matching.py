@@ -225,7 +225,7 @@ def test_valkey_reservations_are_used_up_before_redis_ones() -> None:
 
 
 @pytest.mark.parametrize("difference", [{"zone": "b"}, {"type": "t4g.small"}, {"product": "Windows"}, {"zone": ""}])
-def test_a_zonal_reservation_fits_nothing_that_differs(difference: dict[str, str]) -> None:
+def test_a_zonal_reservation_fits_nothing_that_differs(difference: dict[str, Any]) -> None:
     usage = replace(run("1", "t4g.medium", zone="a"), **difference)
     assert shares(match([usage], [own("t4g.medium", zone="a")])) == {"1": 0.0}
 
@@ -349,7 +349,8 @@ def reservations(draw: st.DrawFn) -> list[Reservation]:
 @settings(max_examples=150, deadline=None)
 def test_units_are_conserved_and_nothing_is_covered_twice(fleet: list[Usage], bought: list[Reservation]) -> None:
     found = match(fleet, bought)
-    to, of = defaultdict(int), defaultdict(int)
+    to: dict[str, int] = defaultdict(int)
+    of: dict[str, int] = defaultdict(int)
     for grant in found.grants:
         assert grant.amount > 0
         to[grant.need.usage.name] += grant.amount
