@@ -246,6 +246,6 @@ def test_connect_endpoints_one_a_vpc(running: RunningLab, network: Network) -> N
 
 
 def test_unknown_operations_name_themselves(running: RunningLab) -> None:
-    assert code(running.client("ec2").describe_reserved_instances) == "InvalidAction"
+    assert code(running.client("ec2").describe_reserved_instances_listings) == "InvalidAction"
     assert code(running.client("cloudhsm").list_hapgs) == "UnknownOperationException"
     assert code(running.client("pricing").describe_services) == "UnknownOperationException"
