@@ -73,6 +73,10 @@ dag-verify: $(VENV)/locked ## Prove, changing nothing, that every container hold
 dag-rollback: $(VENV)/locked ## Go back to the release before
 	@ansible-playbook playbooks/dag-rollback.yml
 
+.PHONY: plan
+plan: $(VENV)/locked ## Show what reservations cover of the fleet, and what the rest would cost; reads only
+	@ansible-playbook playbooks/plan.yml
+
 .PHONY: destroy
 destroy: $(VENV)/locked ## Remove the environment; keeps its data unless told otherwise
 	@ansible-playbook playbooks/destroy.yml

@@ -10,9 +10,10 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations.gap import closing
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.matching import Match, match
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.model import Reservation, Usage
-from ansible_collections.freehold.airflow.plugins.module_utils._reservations.rules import is_flexible
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations.rules import is_flexible, worth
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.units import (
     split_type,
     twentieths,
@@ -28,10 +29,13 @@ def coverage_report(
     ``fleet`` has one entry for everything of ours, ``families`` sums them where reservations can be shared,
     ``services`` sums those; units of different services are never added up. ``reservations`` has one entry for each,
     with what it gives and to whom; ``later`` is ``services`` in so many days, when what ends until then is gone and
-    what is pending and begins until then has been paid.
+    what is pending and begins until then has been paid. ``closing`` are reservations that would close the gap, and
+    ``closed`` is ``services`` with them: less than all where others take a part of them.
     """
     later = now + timedelta(days=days)
-    found = match(usages, [item for item in reservations if item.standing(now) == "active"])
+    active = [item for item in reservations if item.standing(now) == "active"]
+    found = match(usages, active)
+    wanted = closing(found)
     then = match(usages, [item for item in reservations if item.counts_at(later)])
     fleet = _fleet(found)
     return {
@@ -42,6 +46,8 @@ def coverage_report(
         "services": _sums(fleet, ("service",)),
         "reservations": _reservations(found, reservations, now, later),
         "later": _sums(_fleet(then), ("service",)),
+        "closing": [_wanted(item) for item in wanted],
+        "closed": _sums(_fleet(match(usages, [*active, *wanted])), ("service",)),
     }
 
 
@@ -77,6 +83,18 @@ def _fleet(found: Match) -> list[dict[str, Any]]:
                 }
             )
     return sorted(fleet, key=lambda item: (item["service"], item["name"]))
+
+
+def _wanted(item: Reservation) -> dict[str, Any]:
+    return {
+        "service": item.service,
+        "type": item.type,
+        "product": item.product,
+        "tenancy": item.tenancy,
+        "multi_az": item.copies > 1,
+        "count": item.count,
+        "units": units(worth(item) * item.count),
+    }
 
 
 def _sums(fleet: list[dict[str, Any]], keys: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ import pytest
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations import reading
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.model import Reservation, Usage
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.report import coverage_report, percent
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -237,3 +239,54 @@ def test_reserved_databases_and_nodes_are_read() -> None:
         }
     )
     assert (node.product, node.count, node.start) == ("valkey", 2, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+# ---- closing the gap ------------------------------------------------------------------------------------------------
+
+
+def closing(fleet: list[Usage], bought: list[Reservation]) -> list[tuple[str, int]]:
+    return [(item["type"], item["count"]) for item in coverage_report(fleet, bought, NOW, 30)["closing"]]
+
+
+def test_the_gap_is_closed_by_the_smallest_size_of_each_family() -> None:
+    fleet = [host("web"), host("worker", type="t4g.large"), host("big", type="m7g.large")]
+    assert closing(fleet, []) == [("m7g.large", 1), ("t4g.medium", 3)]
+    assert closing(fleet, [reserved("1")]) == [("m7g.large", 1), ("t4g.large", 1)]
+
+
+def test_nothing_is_bought_that_would_be_wasted() -> None:
+    fleet = [host("worker", type="t4g.large")]
+    assert closing(fleet, [reserved("1", type="t4g.small")]) == []
+    report = coverage_report(fleet, [reserved("1", type="t4g.small")], NOW, 30)
+    assert report["services"][0]["open"] == 3
+
+
+def test_a_database_with_a_standby_takes_two_and_valkey_its_own() -> None:
+    fleet = [Usage("db", "rds", "db.t4g.medium", "postgresql", copies=2)]
+    fleet += [Usage(f"node/{number}", "elasticache", "cache.t4g.micro", "valkey") for number in (1, 2)]
+    assert closing(fleet, []) == [("cache.t4g.micro", 2), ("db.t4g.medium", 2)]
+    assert [item["percent"] for item in coverage_report(fleet, [], NOW, 30)["closed"]] == [100.0, 100.0]
+
+
+def test_where_sizes_are_not_flexible_each_size_is_bought() -> None:
+    fleet = [host("1", type="g5.xlarge"), host("2", type="g5.2xlarge"), host("3", type="g5.2xlarge")]
+    assert closing(fleet, [reserved("1", type="g5.2xlarge")]) == [("g5.2xlarge", 1), ("g5.xlarge", 1)]
+
+
+def test_what_others_would_take_of_it_is_told() -> None:
+    fleet = [host("ours"), host("theirs", type="t4g.small", ours=False)]
+    report = coverage_report(fleet, [], NOW, 30)
+    assert [(item["type"], item["count"]) for item in report["closing"]] == [("t4g.medium", 1)]
+    assert report["closed"][0]["percent"] == 50.0
+
+
+@given(
+    st.lists(st.sampled_from(["t4g.nano", "t4g.medium", "t4g.large", "m7g.large", "g5.xlarge"]), max_size=12),
+    st.lists(st.sampled_from(["t4g.small", "t4g.xlarge", "m7g.medium", "g5.xlarge"]), max_size=4),
+)
+@settings(max_examples=100, deadline=None)
+def test_what_closes_the_gap_is_used_to_the_last_unit(wanted: list[str], owned: list[str]) -> None:
+    fleet = [host(str(number), type=name) for number, name in enumerate(wanted)]
+    report = coverage_report(fleet, [reserved(str(number), type=name) for number, name in enumerate(owned)], NOW, 30)
+    before, after = (sum(item["covered"] for item in report[key]) for key in ("services", "closed"))
+    assert after == before + sum(item["units"] for item in report["closing"])

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of reservations, from an account that owns nothing to one that owns enough."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.integration.provisioning.conftest import ROOT, Api, Run
+
+WIRING = {
+    "reservations_fleet": "{{ hosts_fleet }}",
+    "reservations_database_instance_class": "db.t4g.medium",
+    "reservations_database_multi_az": True,
+}
+
+
+def plan(api: Api, path: Path, **more: Any) -> tuple[Run, dict[str, Any]]:
+    report = path / "plan.json"
+    run = api.playbook("plan", **{**WIRING, "reservations_report": str(report), **more})
+    assert run.code == 0, run.output
+    found: dict[str, Any] = json.loads(report.read_text())
+    return run, found
+
+
+def buy(api: Api, found: dict[str, Any], service: str) -> None:
+    """Buy what the plan says would close the gap, for a year and without money at the start."""
+    offer = next(
+        item
+        for item in found["offers"]
+        if (item["service"], item["years"], item["payment"]) == (service, 1, "No Upfront")
+    )
+    client = api.client(service)
+    if service == "ec2":
+        client.purchase_reserved_instances_offering(
+            ReservedInstancesOfferingId=offer["id"], InstanceCount=offer["count"]
+        )
+        client.describe_reserved_instances()
+    else:
+        client.purchase_reserved_db_instances_offering(
+            ReservedDBInstancesOfferingId=offer["id"], DBInstanceCount=offer["count"], ReservedDBInstanceId="bought"
+        )
+        client.describe_reserved_db_instances()
+
+
+def test_the_plan_changes_nothing_and_what_it_names_closes_the_gap(api: Api, tmp_path: Path) -> None:
+    run, found = plan(api, tmp_path)
+    assert run.writes == []
+    assert run.changed == 0
+    assert [(item["service"], item["units"], item["percent"]) for item in found["services"]] == [
+        ("ec2", 8, 0.0),
+        ("rds", 4, 0.0),
+    ]
+    assert [(item["type"], item["count"]) for item in found["closing"]] == [("t3.medium", 4), ("db.t4g.medium", 2)]
+    assert "To close the gap: 4 x t3.medium" in run.output
+    assert "Prices on demand were not read" in run.output
+    for service in ("ec2", "rds"):
+        buy(api, found, service)
+    run, found = plan(api, tmp_path)
+    assert [item["percent"] for item in found["services"]] == [100.0, 100.0]
+    assert "Everything is covered." in run.output
+    assert run.writes == []
+
+
+def test_what_others_run_takes_its_share(api: Api, tmp_path: Path) -> None:
+    ec2 = api.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.77.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.77.1.0/24")["Subnet"]["SubnetId"]
+    image = ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"][0]["ImageId"]
+    ec2.run_instances(ImageId=image, InstanceType="t3.small", MinCount=1, MaxCount=1, SubnetId=subnet)
+    _, found = plan(api, tmp_path)
+    assert [(item["units"], item["covered"]) for item in found["services"] if item["service"] == "ec2"] == [(8, 7)]
+
+
+def test_settings_that_can_not_work_are_refused_before_aws_is_asked(api: Api) -> None:
+    run = api.playbook("plan", **{**WIRING, "reservations_database_instance_class": "t4g.medium"})
+    assert run.code != 0
+    assert "database_instance_class is 't4g.medium'" in run.output
+    assert not [request for request in run.requests if "Reserved" in request["operation"]]
+
+
+def test_the_project_wires_the_plan(api: Api, tmp_path: Path) -> None:
+    """With the lab's inventory and group_vars, where only the connection is this test's."""
+    connection = api.variables()["freehold_aws_connection"]
+    given = {"freehold_aws_connection": connection, "reservations_report": str(tmp_path / "plan.json")}
+    inventory = ROOT / "inventories" / "lab" / "hosts.yml"
+    run = api._run(ROOT / "playbooks" / "plan.yml", "-i", str(inventory), "-e", json.dumps(given))
+    assert run.code == 0, run.output
+    found = json.loads((tmp_path / "plan.json").read_text())
+    assert [(item["service"], item["count"]) for item in found["services"]] == [("ec2", 4), ("rds", 1)]
