@@ -133,6 +133,7 @@ test-all: setup ## All tests there are; takes more than an hour
 	pytest -q tests/acceptance
 
 .PHONY: bench
-bench: setup ## Measure: fresh machine to green run, second run, seconds per task, memory
+bench: setup ## Measure: fresh machine to green run, second run, seconds per task, memory, DAGs, reservations
 	@python tests/bench.py
 	python tests/bench_dags.py
+	python tests/bench_reservations.py

@@ -93,14 +93,22 @@ def _supply(reservation: Reservation) -> Supply:
     return Supply(reservation, amount, amount)
 
 
-def _smallest_and_others_first(usage: Usage) -> tuple[int, bool, str, str, str]:
-    return worth(usage), usage.ours, usage.account, usage.name, repr(usage)
+def _smallest_and_others_first(usage: Usage) -> tuple[int, bool, str, str, str, str, str]:
+    # Names should tell things apart; where they don't, whatever may decide who gets what does.
+    return worth(usage), usage.ours, usage.account, usage.name, usage.type, usage.product, usage.zone
 
 
-def _first_to_end(reservation: Reservation) -> tuple[bool, float, str, str]:
+def _first_to_end(reservation: Reservation) -> tuple[bool, float, str, str, str, str]:
     """AWS does not say which of two that fit it takes; this only decides which one is named."""
     end = reservation.end
-    return end is None, end.timestamp() if end else 0.0, reservation.id, repr(reservation)
+    return (
+        end is None,
+        end.timestamp() if end else 0.0,
+        reservation.id,
+        reservation.type,
+        reservation.zone,
+        reservation.account,
+    )
 
 
 def _share(supplies: list[Supply], needs: list[Need]) -> list[Grant]:

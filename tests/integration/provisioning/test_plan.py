@@ -2,6 +2,7 @@
 """The plan of reservations, from an account that owns nothing to one that owns enough."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,32 @@ def test_settings_that_can_not_work_are_refused_before_aws_is_asked(api: Api) ->
     assert run.code != 0
     assert "database_instance_class is 't4g.medium'" in run.output
     assert not [request for request in run.requests if "Reserved" in request["operation"]]
+
+
+def as_reader(api: Api, name: str, without: str = "") -> dict[str, str]:
+    """The connection of a user with the permissions that the role's README lists, but for one."""
+    text = (ROOT / "roles" / "reservations" / "README.md").read_text()
+    actions = [action for action in re.findall(r"`([a-z0-9]+:[A-Za-z]+)`", text) if action != without]
+    assert len(actions) >= 9
+    iam = api.client("iam")
+    iam.create_user(UserName=name)
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]}
+    iam.put_user_policy(UserName=name, PolicyName="read", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    connection = dict(api.variables()["freehold_aws_connection"])
+    return {**connection, "access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
+
+
+def test_the_listed_permissions_are_enough_and_a_missing_one_is_named(api: Api) -> None:
+    play = api.play(["reservations/plan"], **WIRING)
+    play["vars"]["freehold_aws_connection"] = as_reader(api, "reader")
+    run = api.run([play])
+    assert run.code == 0, run.output
+    missing = "rds:DescribeReservedDBInstances"
+    play["vars"]["freehold_aws_connection"] = as_reader(api, "blind", without=missing)
+    run = api.run([play])
+    assert run.code != 0
+    assert missing in run.output
 
 
 def test_the_project_wires_the_plan(api: Api, tmp_path: Path) -> None:
