@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -324,3 +325,25 @@ def test_nobody_buys_without_permission(running: RunningLab) -> None:
     call = reader.purchase_reserved_instances_offering
     assert code(call, ReservedInstancesOfferingId=name, InstanceCount=1) == "UnauthorizedOperation"
     assert code(call, ReservedInstancesOfferingId=name, InstanceCount=1, DryRun=True) == "UnauthorizedOperation"
+
+
+def test_the_price_list_has_what_is_sold_and_a_reservation_is_cheaper(running: RunningLab, ec2: Any) -> None:
+    pricing = running.client("pricing")
+
+    def hours(service: str, **attributes: str) -> dict[str, float]:
+        wanted = {"regionCode": REGION, **attributes}
+        filters = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()]
+        pages = pricing.get_paginator("get_products").paginate(ServiceCode=service, Filters=filters)
+        found = [json.loads(text) for page in pages for text in page["PriceList"]]
+        return {
+            item["product"]["attributes"]["usagetype"]: float(dimension["pricePerUnit"]["USD"])
+            for item in found
+            for term in item["terms"]["OnDemand"].values()
+            for dimension in term["priceDimensions"].values()
+        }
+
+    price = hours("AmazonEC2", instanceType="t4g.medium", capacitystatus="Used")["BoxUsage:t4g.medium"]
+    assert offering(ec2)["RecurringCharges"][0]["Amount"] < price
+    assert len(hours("AmazonElastiCache", instanceType="cache.t4g.micro", cacheEngine="Valkey")) == 2
+    assert hours("AmazonRDS", instanceType="db.none") == {}
+    assert code(pricing.get_products, ServiceCode="AmazonMWAA") == "NotFoundException"
