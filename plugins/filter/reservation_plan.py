@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -20,6 +21,7 @@ _READERS = {
     "rds": reading.rds_reservation,
     "elasticache": reading.cache_reservation,
 }
+_PRICE_KEYS = ("service", "type", "product", "copies")
 _HOURS_OF_A_MONTH = Decimal(8760) / 12
 
 
@@ -99,6 +101,74 @@ def reservation_offers(report: Data, offerings: Sequence[Sequence[Data]]) -> dic
     return {**report, "offers": offers}
 
 
+def reservation_price_items(report: Data) -> list[dict[str, Any]]:
+    """What price_list_info must be asked to price a report: the fleet, and what would close its gap."""
+    asked = [{key: item[key] for key in _PRICE_KEYS} for item in report["fleet"]]
+    asked += [{**{key: item[key] for key in _PRICE_KEYS[:3]}, "copies": _copies(item)} for item in report["closing"]]
+    return [item for place, item in enumerate(asked) if item not in asked[:place]]
+
+
+def reservation_priced(report: Data, prices: Sequence[Data]) -> dict[str, Any]:
+    """The report of reservation_offers with prices on demand, as price_list_info returns them.
+
+    Every one of C(services) gets C(on_demand), what a month costs without any reservation, and C(still_on_demand), the
+    part of it that no reservation covers; both are none where a price is missing, and C(unpriced) says whose. Every one
+    of C(offers) gets C(saving), its share of the price on demand, and C(break_even), the month in which it has paid for
+    itself, nought for one that costs nothing at the start; none where it never does.
+    C(price_lists) are the lists' regions and dates.
+    """
+    known = {tuple(item[key] for key in _PRICE_KEYS): item for item in prices}
+
+    def monthly(item: Data, copies: int) -> Decimal | None:
+        found = known.get((item["service"], item["type"], item["product"], copies))
+        return _exact(found["hourly"]) * _HOURS_OF_A_MONTH if found else None
+
+    costs = [(item, monthly(item, item["copies"])) for item in report["fleet"]]
+    services = []
+    for service in report["services"]:
+        ours = [(item, cost) for item, cost in costs if item["service"] == service["service"]]
+        whole = [cost for _, cost in ours if cost is not None]
+        still = [cost * _exact(item["open"]) / _exact(item["units"]) for item, cost in ours if cost is not None]
+        complete = len(whole) == len(ours)
+        services.append(
+            {
+                **service,
+                "on_demand": _cents(sum(whole, Decimal(0))) if complete else None,
+                "still_on_demand": _cents(sum(still, Decimal(0))) if complete else None,
+            }
+        )
+    wanted = {(item["service"], item["type"], item["product"]): item for item in report["closing"]}
+    offers = []
+    for offer in report["offers"]:
+        one = monthly(offer, _copies(wanted[offer["service"], offer["type"], offer["product"]]))
+        offers.append({**offer, **_compared(offer, one * offer["count"] if one is not None else None)})
+    return {
+        **report,
+        "services": services,
+        "offers": offers,
+        "currencies": sorted({item["currency"] for item in prices}),
+        "price_lists": sorted({f"{item['region']} of {item['published'][:10]}" for item in prices}),
+        "unpriced": sorted(
+            {f"{item['type']} ({item['service']}, {item['product']})" for item, cost in costs if cost is None}
+        ),
+    }
+
+
+def _copies(wanted: Data) -> int:
+    return MULTI_AZ if wanted["multi_az"] else SINGLE
+
+
+def _compared(offer: Data, on_demand: Decimal | None) -> dict[str, Any]:
+    """What an offer saves of the monthly price on demand of the same, and when it has paid for itself."""
+    if not on_demand:
+        return {"saving": None, "break_even": None}
+    months, upfront = offer["years"] * 12, _exact(offer["upfront"])
+    saving = 1 - _exact(offer["total"]) / months / on_demand
+    gain = on_demand - _exact(offer["monthly"])
+    month = math.ceil(upfront / gain) if gain > 0 else months + 1
+    return {"saving": float(round(saving * 100, 1)), "break_even": month if month <= months else None}
+
+
 def _exact(amount: float) -> Decimal:
     return Decimal(str(amount))
 
@@ -128,11 +198,25 @@ def reservation_table(report: Data) -> list[str]:
         lines.append(
             f"{item['service']}: {_number(item['covered'])} of {_number(item['units'])} units, {item['percent']} %"
         )
-    lines += _owned(report)
+    lines += _costs(report) + _owned(report)
     later = {item["service"]: item["percent"] for item in report["later"]}
     changed = [item for item in report["services"] if later[item["service"]] != item["percent"]]
     lines += [f"In {report['days']} days: {item['service']} {later[item['service']]} %" for item in changed]
     return lines + _gap(report)
+
+
+def _costs(report: Data) -> list[str]:
+    """What a month costs on demand, where prices are known."""
+    currency = " ".join(report.get("currencies", []))
+    lines = [
+        f"{item['service']} would cost {item['on_demand']:.2f} {currency} a month on demand;"
+        f" {item['still_on_demand']:.2f} of it is not covered"
+        for item in report["services"]
+        if item.get("on_demand") is not None
+    ]
+    if lines:
+        lines.append(f"Prices on demand: the price list of {', '.join(report['price_lists'])}")
+    return lines + [f"No price on demand is known of {what}" for what in report.get("unpriced", [])]
 
 
 def _owned(report: Data) -> list[str]:
@@ -171,7 +255,18 @@ def _gap(report: Data) -> list[str]:
     offers = report.get("offers") or []
     if offers:
         lines += _table(
-            ["service", "what", "years", "payment", "at the start", "a month", "whole term", ""],
+            [
+                "service",
+                "what",
+                "years",
+                "payment",
+                "at the start",
+                "a month",
+                "whole term",
+                "",
+                "saves",
+                "even in month",
+            ],
             [
                 [
                     item["service"],
@@ -182,6 +277,8 @@ def _gap(report: Data) -> list[str]:
                     f"{item['monthly']:.2f}",
                     f"{item['total']:.2f}",
                     item["currency"],
+                    f"{item['saving']} %" if item.get("saving") is not None else "",
+                    _month(item.get("break_even")),
                 ]
                 for item in offers
             ],
@@ -193,6 +290,10 @@ def _gap(report: Data) -> list[str]:
         if (item["service"], item["type"], item["product"]) not in priced
     ]
     return lines
+
+
+def _month(break_even: int | None) -> str:
+    return "" if break_even is None else str(break_even or "at once")
 
 
 def _number(value: float) -> str:
@@ -213,6 +314,8 @@ class FilterModule:
     def filters(self) -> dict[str, Any]:
         return {
             "reservation_offers": reservation_offers,
+            "reservation_price_items": reservation_price_items,
+            "reservation_priced": reservation_priced,
             "reservation_report": reservation_report,
             "reservation_table": reservation_table,
             "reservation_wanted": reservation_wanted,

@@ -94,6 +94,9 @@ prices:
     published:
       description: The date of the price list.
       type: str
+    region:
+      description: The region of the price.
+      type: str
 unknown:
   description: What has no price, each with C(why).
   returned: success
@@ -124,7 +127,11 @@ def price_of(client: Any, item: dict[str, Any], region: str) -> dict[str, Any]:
         found = prices.hourly_price(prices.products(client, item["service"], wanted), item["type"])
     except ValueError as error:
         return {**item, "why": str(error)}
-    return {**item, **found} if found else {**item, "why": f"the price list of {region} does not have it"}
+    return (
+        {**item, **found, "region": region}
+        if found
+        else {**item, "why": f"the price list of {region} does not have it"}
+    )
 
 
 def main() -> None:

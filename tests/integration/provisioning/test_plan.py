@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.integration.provisioning.conftest import ROOT, Api, Run
 
-WIRING = {
+WIRING: dict[str, Any] = {
     "reservations_fleet": "{{ hosts_fleet }}",
     "reservations_database_instance_class": "db.t4g.medium",
     "reservations_database_multi_az": True,
@@ -53,11 +53,17 @@ def test_the_plan_changes_nothing_and_what_it_names_closes_the_gap(api: Api, tmp
     ]
     assert [(item["type"], item["count"]) for item in found["closing"]] == [("t3.medium", 4), ("db.t4g.medium", 2)]
     assert "To close the gap: 4 x t3.medium" in run.output
-    assert "Prices on demand were not read" in run.output
+    # The lab's sample price of a t3.medium is 0.0416 an hour.
+    assert found["services"][0]["on_demand"] == found["services"][0]["still_on_demand"] == 121.47
+    assert "ec2 would cost 121.47 USD a month on demand; 121.47 of it is not covered" in run.output
+    yearly = [item for item in found["offers"] if (item["service"], item["years"]) == ("ec2", 1)]
+    assert {item["payment"]: item["break_even"] for item in yearly}["No Upfront"] == 0
+    assert all(30 < item["saving"] < 45 for item in yearly)
     for service in ("ec2", "rds"):
         buy(api, found, service)
     run, found = plan(api, tmp_path)
     assert [item["percent"] for item in found["services"]] == [100.0, 100.0]
+    assert [item["still_on_demand"] for item in found["services"]] == [0, 0]
     assert "Everything is covered." in run.output
     assert run.writes == []
 
@@ -103,6 +109,16 @@ def test_the_listed_permissions_are_enough_and_a_missing_one_is_named(api: Api) 
     run = api.run([play])
     assert run.code != 0
     assert missing in run.output
+
+
+def test_without_prices_the_plan_is_in_units_and_says_so(api: Api) -> None:
+    play = api.play(["reservations/plan"], **WIRING)
+    play["vars"]["freehold_aws_connection"] = as_reader(api, "unpriced", without="pricing:GetProducts")
+    run = api.run([play])
+    assert run.code == 0, run.output
+    assert "Without prices on demand nothing is said of savings" in run.output
+    assert "pricing:GetProducts" in run.output
+    assert "a month on demand" not in run.output
 
 
 def test_the_project_wires_the_plan(api: Api, tmp_path: Path) -> None:

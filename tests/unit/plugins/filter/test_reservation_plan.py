@@ -130,6 +130,76 @@ def test_a_rest_too_small_for_any_reservation_is_not_called_covered() -> None:
     assert "ec2: 1 of 4 units, 25.0 %" in lines
 
 
+PRICES = [
+    {"service": service, "type": name, "product": product, "copies": copies, "hourly": hourly}
+    | {"currency": "USD", "published": "2026-11-20T00:00:00Z", "region": "eu-west-1"}
+    for service, name, product, copies, hourly in [
+        ("ec2", "t4g.medium", "Linux/UNIX", 1, 0.04),
+        ("ec2", "t4g.large", "Linux/UNIX", 1, 0.08),
+        ("rds", "db.t4g.medium", "postgresql", 1, 0.06),
+        ("rds", "db.t4g.medium", "postgresql", 2, 0.13),
+    ]
+]
+
+
+def priced(prices: list[dict[str, Any]], **parts: Any) -> dict[str, Any]:
+    found = report([owned(instance_count=1)])
+    offered = plan.reservation_offers(found, [[offer(**parts)] for _ in found["closing"]])
+    return plan.reservation_priced(offered, prices)
+
+
+def test_prices_are_asked_of_the_fleet_and_of_what_would_close_its_gap() -> None:
+    asked = plan.reservation_price_items(report([owned(instance_count=1)]))
+    assert [(item["type"], item["copies"]) for item in asked] == [
+        ("t4g.medium", 1),
+        ("t4g.large", 1),
+        ("cache.t4g.micro", 1),
+        ("db.t4g.medium", 2),
+        ("db.t4g.medium", 1),
+    ]
+
+
+def test_a_month_on_demand_and_what_of_it_is_not_covered() -> None:
+    services = {item["service"]: item for item in priced(PRICES)["services"]}
+    assert (services["ec2"]["on_demand"], services["ec2"]["still_on_demand"]) == (87.6, 58.4)
+    assert services["rds"]["on_demand"] == services["rds"]["still_on_demand"] == 94.9
+    assert services["elasticache"]["on_demand"] is None
+    found = priced(PRICES)
+    assert found["unpriced"] == ["cache.t4g.micro (elasticache, valkey)"]
+    lines = plan.reservation_table(found)
+    assert "ec2 would cost 87.60 USD a month on demand; 58.40 of it is not covered" in lines
+    assert "Prices on demand: the price list of eu-west-1 of 2026-11-20" in lines
+    assert "No price on demand is known of cache.t4g.micro (elasticache, valkey)" in lines
+
+
+@pytest.mark.parametrize(
+    ("upfront", "hourly", "total", "saving", "month"),
+    [
+        (0.0, 0.04, 350.4, 50.0, 0),
+        (350.4, 0.0, 350.4, 50.0, 6),
+        (175.2, 0.02, 350.4, 50.0, 4),
+        (0.0, 0.08, 700.8, 0.0, None),
+        (0.0, 0.09, 788.4, -12.5, None),
+        (800.0, 0.0, 800.0, -14.2, None),
+    ],
+)
+def test_an_offer_is_compared_with_the_price_on_demand_of_the_same(
+    upfront: float, hourly: float, total: float, saving: float, month: int | None
+) -> None:
+    found = priced(PRICES, upfront=upfront, hourly=hourly, total=total)["offers"]
+    host = next(item for item in found if item["type"] == "t4g.large")
+    assert (host["saving"], host["break_even"]) == (saving, month)
+    node = next(item for item in found if item["service"] == "elasticache")
+    assert (node["saving"], node["break_even"]) == (None, None)
+
+
+def test_without_prices_there_are_units_and_no_money_on_demand() -> None:
+    found = priced([])
+    assert all(item["on_demand"] is None for item in found["services"])
+    assert all(item["saving"] is None for item in found["offers"])
+    assert not any("on demand;" in line for line in plan.reservation_table(found))
+
+
 def test_what_others_would_take_of_a_purchase_is_told() -> None:
     lines = plan.reservation_table(report([], [running("i-2", False, type="t4g.small")]))
     assert "Others would take 1 of these 6 units of ec2" in lines

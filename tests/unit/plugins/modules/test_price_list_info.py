@@ -54,7 +54,7 @@ def test_the_price_of_a_host_is_that_of_the_region_and_the_shared_tenancy(aws: A
     filters = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()]
     answer(pricing, product("EU-BoxUsage:t4g.large"), asked={"ServiceCode": "AmazonEC2", "Filters": filters})
     found = aws.run(price_list_info, items=[HOST])
-    price = {"hourly": 0.0736, "currency": "USD", "published": "2026-11-20T00:00:00Z"}
+    price = {"hourly": 0.0736, "currency": "USD", "published": "2026-11-20T00:00:00Z", "region": "eu-west-1"}
     assert found["prices"] == [{**HOST, "copies": 1, **price}]
     assert found["unknown"] == []
     assert aws.writes == []
