@@ -116,7 +116,8 @@ acceptance: setup ## Bring an environment up in the lab and look at it as its us
 	pytest -q $(addprefix tests/acceptance/,$(ACCEPTANCE))
 
 # What make test looks at in the running lab; make test-all looks at the rest of tests/acceptance too.
-ACCEPTANCE := test_site.py test_second_run.py test_entrance.py
+ACCEPTANCE := test_site.py test_second_run.py test_check_mode.py test_entrance.py test_access.py test_browser.py \
+	test_workflow.py test_dag_releases.py test_security.py test_bad_input.py test_lab_down.py
 
 .PHONY: test
 test: setup ## Lint, unit and acceptance tests
