@@ -33,12 +33,6 @@ def published(
     git("add", ".")
     git("commit", "--quiet", "--message", "Airflow's examples")
     run("ansible-playbook", "playbooks/dag-sync.yml", "-e", f"dags_repository={repository}")
-
-    def parsed() -> bool:
-        known = {dag["dag_id"] for dag in site.api("GET", "dags?limit=200")["dags"]}
-        return set(RUNNABLE) <= known
-
-    until("Airflow has parsed the examples", parsed, 240)
     yield RUNNABLE
     run("ansible-playbook", "playbooks/dag-sync.yml")
 
