@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from freehold_airflow.copies import Copies
@@ -228,3 +229,19 @@ def test_old_copies_that_no_task_used_are_removed(
             (copies.tracking / "r0").write_text("used")
     assert sorted(path.name for path in copies.versions.iterdir()) == ["r0", "r2", "r3", "r4"]
     assert json.loads((copies.notes / "r4.seal.json").read_text())["release"] == "r4"
+
+
+def test_a_clock_that_jumps_costs_no_copy_that_is_used(
+    store: Store, copies: Copies, put: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("freehold_airflow.copies.UNUSED_COUNT", 0)
+    copies.tracking.mkdir(parents=True)
+    for year, release in ((2026, "aaa"), (2062, "bbb"), (1970, "ccc"), (2026, "ddd")):
+        now = float((year - 1970) * 365 * 86_400)
+        monkeypatch.setattr("freehold_airflow.copies.time", SimpleNamespace(time=lambda now=now: now, monotonic=float))
+        published = put(release, TREE | {"release": release.encode()})
+        os.utime(copies.ensure(store, release), (now, now))
+        # What a task uses is tracked, and what is asked for again is whole.
+        (copies.tracking / release).write_text("used")
+        assert tree_hash(read_tree(copies.ensure(store, release))) == published.tree
+    assert sorted(path.name for path in copies.versions.iterdir()) == ["aaa", "bbb", "ccc", "ddd"]
