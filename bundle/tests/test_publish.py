@@ -336,11 +336,11 @@ def test_the_pointer_can_go_back_but_not_to_what_is_missing_or_damaged(root: Pat
 
 
 def test_looking_tells_what_is_there(root: Path, put: Publish) -> None:
-    nothing = {"release": None, "tree": None, "previous": None, "whole": False}
+    nothing = {"release": None, "tree": None, "previous": None, "moves": 0, "whole": False}
     assert look(root) == {**nothing, "damaged": {}, "foreign": [], "releases": []}
     put("aaa", TREE)
     done = put("bbb", TREE | {"b.py": b"b"})
-    current = {"release": "bbb", "tree": done.tree, "previous": "aaa", "whole": True}
+    current = {"release": "bbb", "tree": done.tree, "previous": "aaa", "moves": 2, "whole": True}
     for every in (False, True):
         assert look(root, every) == {**current, "damaged": {}, "foreign": [], "releases": ["aaa", "bbb"]}
 

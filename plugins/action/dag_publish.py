@@ -65,11 +65,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "sent_bytes": 0,
             }
             if found["whole"] and found["release"] == read["release"]:
+                result["wanted"]["moves"] = found["moves"]
                 return result
             shown = [f"{mark} {path}\n" for kind, mark in MARKS.items() for path in read["changes"][kind]]
             result["diff"] = {"prepared": "".join(shown)}
             result["wanted"]["sent_bytes"] = read["sent"]
-            return result | self._publish(stream, given, task_vars)
+            result |= self._publish(stream, given, task_vars)
+            result["wanted"] |= {"moves": result.get("published", {}).get("moves", 0)}
+            return result
 
     def _publish(self, stream: Path, given: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """Send the stream to the host and have it published; it goes away whatever happens."""

@@ -51,6 +51,8 @@ def dag_report(
 
 def unparsed(parsed: Mapping[str, Any]) -> list[str]:
     """Return, one sentence each, why Airflow doesn't count as having parsed a release."""
+    if parsed["overtaken"]:
+        return [f"release {parsed['overtaken']} was published after this one"]
     reasons = [f"{error['file']} can't be imported: {error['message']}" for error in parsed["import_errors"]]
     reasons += [f"the DAG {dag_id} was not parsed from this release" for dag_id in parsed["missing"]]
     reasons += [f"the DAG {dag_id} is active and not in this release" for dag_id in parsed["gone"]]

@@ -34,6 +34,12 @@ options:
       - The tree hash that it must have; empty takes whatever the manifest says.
     type: str
     default: ""
+  moves:
+    description:
+      - How often the pointer had moved when it came to O(release). A container that sees a greater number was reached
+        by a later publication and is not waited for. 0 waits for all.
+    type: int
+    default: 0
   fetch:
     description:
       - Have the host's copy made or repaired first. Otherwise nothing is written.
@@ -127,11 +133,19 @@ def differing(found: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def judge(component: str, found: dict[str, Any], release: str, tree: str) -> dict[str, Any]:
+def overtaken(found: dict[str, Any], params: dict[str, Any]) -> bool:
+    """Whether a container sees a pointer that has moved on since the release was published."""
+    return 0 < int(params["moves"]) < int(found.get("moves") or 0)
+
+
+def judge(component: str, found: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     """Return the proof of one container as the module shows it."""
+    release, tree = params["release"], params["tree"]
     error = str(found.get("error") or differing(found))
     if not error and release and found.get("current") != release:
         error = f"it sees release {found.get('current')}"
+        if overtaken(found, params):
+            error += ", which was published after this one"
     if not error and tree and found.get("tree") != tree:
         error = f"its files have the tree hash {found.get('tree')}"
     return {
@@ -150,9 +164,11 @@ def prove(component: str, params: dict[str, Any], fetch: bool) -> dict[str, Any]
     deadline = time.monotonic() + params["timeout"]
     while True:
         found = ask(component, fetch, max(1.0, deadline - time.monotonic()))
-        late = params["release"] and found.get("current") not in (None, params["release"])
+        late = (
+            params["release"] and found.get("current") not in (None, params["release"]) and not overtaken(found, params)
+        )
         if not late or not fetch or time.monotonic() + 1 > deadline:
-            return judge(component, found, params["release"], params["tree"])
+            return judge(component, found, params)
         time.sleep(1)
 
 
@@ -163,6 +179,7 @@ def main() -> None:
             "components": {"type": "list", "elements": "str", "required": True},
             "release": {"type": "str", "default": ""},
             "tree": {"type": "str", "default": ""},
+            "moves": {"type": "int", "default": 0},
             "fetch": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 60},
         },

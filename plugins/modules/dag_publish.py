@@ -110,8 +110,12 @@ found:
   type: dict
 wanted:
   description: The release of the commit, with C(release), C(tree), C(commit), C(repository), C(files), C(sent_bytes),
-    C(changes) and C(before).
+    C(changes), C(before) and C(moves), how often the pointer had moved when it came to it (not in check mode).
   returned: unless O(first_only) left everything as it was
+  type: dict
+published:
+  description: What the command O(write) says.
+  returned: when something was published
   type: dict
 errors:
   description: What is wrong with the DAGs, each with C(file), C(line), C(kind) and C(message).
@@ -169,8 +173,8 @@ class Host:
         self.module.fail_json(msg=message, **more)
         raise AssertionError("not reached")
 
-    def publish(self) -> None:
-        """Check the stream and, unless this is a check run, publish it."""
+    def publish(self) -> dict[str, Any]:
+        """Check the stream and, unless this is a check run, publish it; return the answer of the command ``write``."""
         stream = Path(self.module.params["stream"])
         # The check runs as another user, in the group of the one who runs this: root's.
         os.chown(stream, os.geteuid(), os.getegid())
@@ -178,8 +182,7 @@ class Host:
         checked = self.run("check", (0, REFUSED))
         if checked["errors"]:
             self.fail(refusal(checked["errors"]), errors=checked["errors"])
-        if not self.module.check_mode:
-            self.run("write")
+        return {} if self.module.check_mode else self.run("write")
 
 
 def main() -> None:
@@ -203,8 +206,7 @@ def main() -> None:
     host = Host(module)
     if module.params["stream"] is None:
         module.exit_json(changed=False, found=host.run("look"))
-    host.publish()
-    module.exit_json(changed=True)
+    module.exit_json(changed=True, published=host.publish())
 
 
 if __name__ == "__main__":

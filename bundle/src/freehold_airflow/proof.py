@@ -61,7 +61,8 @@ def state(bundle: Bundle, release: str | None = None, fetch: bool = False) -> di
     found: dict[str, Any] = {"bundle": bundle.name, "host": platform.node(), "exact": False}
     store, copies = Store(bundle.source), Copies(bundle.storage, bundle.name)
     try:
-        found["current"] = store.pointer().release
+        pointer = store.pointer()
+        found["current"], found["moves"] = pointer.release, pointer.moves
         wanted = release or found["current"]
         found["release"] = wanted
         if fetch:

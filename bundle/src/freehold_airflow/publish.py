@@ -64,6 +64,7 @@ class Published:
     files: int
     pack_bytes: int
     previous: str | None
+    moves: int
 
 
 @contextlib.contextmanager
@@ -125,9 +126,9 @@ def publish(root: Path, stream: BinaryIO) -> Published:
             pack_bytes = 0
             if not _is_there(store, wanted):
                 pack_bytes = _write(store, wanted, spool, _base(store, read, pointer))
-            _point(store, pointer, wanted)
+            moves = _point(store, pointer, wanted).moves
     previous = pointer.release if pointer else None
-    return Published(wanted.release, wanted.tree, len(wanted.entries), pack_bytes, previous)
+    return Published(wanted.release, wanted.tree, len(wanted.entries), pack_bytes, previous, moves)
 
 
 def _pointer(store: Store) -> Pointer | None:
@@ -142,7 +143,8 @@ def _point(store: Store, pointer: Pointer | None, manifest: Manifest) -> Pointer
     """Move the pointer to a release, remembering where it came from, unless it is there already."""
     if pointer and (pointer.release, pointer.tree) == (manifest.release, manifest.tree):
         return pointer
-    moved = Pointer(manifest.release, manifest.tree, pointer.release if pointer else None)
+    before = (pointer.release, pointer.moves + 1) if pointer else (None, 1)
+    moved = Pointer(manifest.release, manifest.tree, *before)
     _replace(store.root / POINTER, moved.to_bytes())
     return moved
 
@@ -241,7 +243,7 @@ def look(root: Path, every: bool = False) -> dict[str, Any]:
         except ReleaseError as error:
             damaged[release] = str(error)
     return {
-        **(asdict(pointer) if pointer else {"release": None, "tree": None, "previous": None}),
+        **(asdict(pointer) if pointer else {"release": None, "tree": None, "previous": None, "moves": 0}),
         "whole": pointer is not None and pointer.release not in damaged,
         "damaged": damaged,
         "foreign": _foreign(store) if every else [],

@@ -148,11 +148,15 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Pointer:
-    """Which release is current, its tree hash, and which release was current before, if any."""
+    """Which release is current, its tree hash, which release was current before, if any, and how often it has moved.
+
+    The number tells a pointer that is later than another one from a stale view of an earlier one.
+    """
 
     release: str
     tree: str
     previous: str | None = None
+    moves: int = 1
 
     def to_bytes(self) -> bytes:
         """The pointer as it is stored."""
@@ -170,6 +174,7 @@ class Pointer:
                 check_name(str(document["release"])),
                 _sha256(document["tree"]),
                 None if previous is None else check_name(str(previous)),
+                int(document["moves"]),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise ReleaseError(f"the pointer can't be read: {error!r}") from error

@@ -12,6 +12,7 @@ everything else goes to stderr. docs/decisions/0002-release-format.md says how t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -24,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from freehold_airflow.answer import take_stdout
-from freehold_airflow.proof import configured
-from freehold_airflow.release import ReleaseError, check_name
+from freehold_airflow.proof import Bundle, configured
+from freehold_airflow.release import ReleaseError, Store, check_name
 
 POLL_SECONDS = 0.5
 # A file that has not been parsed this long after the release was seen is asked for, and again after as long.
@@ -60,11 +61,12 @@ class State:
 
 @dataclass(frozen=True)
 class Waited:
-    """What came of waiting for a release."""
+    """What came of waiting for a release; ``overtaken`` names the one that was published meanwhile, if any."""
 
     bundle: str
     release: str
     parsed: bool
+    overtaken: str
     seconds: float
     missing: list[str]
     gone: list[str]
@@ -185,41 +187,52 @@ def deactivate(bundle: str, dag_ids: list[str]) -> None:
         )
 
 
-def wait(bundle: str, release: str, expected: Mapping[str, str], seconds: float) -> Waited:
+def wait(bundle: Bundle, release: str, expected: Mapping[str, str], seconds: float) -> Waited:
     """Wait at most ``seconds`` until Airflow runs a release; give up earlier when files of it can't be imported.
 
-    Without any seconds it only looks: nothing is asked for, and no DAG that is gone is deactivated.
+    And when another one is published meanwhile, which this host sees at once if it published this one. Without any
+    seconds it only looks: nothing is asked for, and no DAG that is gone is deactivated.
     """
     started = time.monotonic()
     asked: float | None = None
     deactivated: set[str] = set()
     while True:
-        state = look(bundle, release, expected)
+        state = look(bundle.name, release, expected)
         if seconds > 0 and state.seen and not state.missing and state.gone:
-            deactivate(bundle, state.gone)
+            deactivate(bundle.name, state.gone)
             deactivated.update(state.gone)
-            state = look(bundle, release, expected)
+            state = look(bundle.name, release, expected)
         now = time.monotonic()
-        if state.done or state.hopeless(expected) or now - started >= seconds:
+        overtaken = _overtaken(bundle, release)
+        if state.done or overtaken or state.hopeless(expected) or now - started >= seconds:
             break
         if state.seen and asked is None:
             asked = now
         if asked is not None and now - asked >= ASK_SECONDS:
-            ask_for(bundle, {expected[dag_id] for dag_id in state.missing} - state.failed_files)
+            ask_for(bundle.name, {expected[dag_id] for dag_id in state.missing} - state.failed_files)
             asked = now
         time.sleep(POLL_SECONDS)
     return Waited(
-        bundle=bundle,
+        bundle=bundle.name,
         release=release,
         parsed=state.done,
+        overtaken=overtaken,
         seconds=round(time.monotonic() - started, 3),
         missing=state.missing,
         gone=state.gone,
         unexpected=state.unexpected,
         deactivated=sorted(deactivated),
         import_errors=state.import_errors,
-        in_use=in_use(bundle),
+        in_use=in_use(bundle.name),
     )
+
+
+def _overtaken(bundle: Bundle, release: str) -> str:
+    """The current release where it is another one. A pointer that can't be read overtakes nothing."""
+    with contextlib.suppress(ReleaseError):
+        current = Store(bundle.source).pointer().release
+        return "" if current == release else current
+    return ""
 
 
 def in_use(bundle: str) -> dict[str, dict[str, int]]:
@@ -312,13 +325,14 @@ def use_database_only(environment: MutableMapping[str, str]) -> None:
             del environment[unwanted]
 
 
-def _bundle(name: str | None) -> str:
-    names = [bundle.name for bundle in configured(os.environ)]
+def _bundle(name: str | None) -> Bundle:
+    bundles = configured(os.environ)
+    names = [bundle.name for bundle in bundles]
     if name is None and len(names) > 1:
         raise ReleaseError(f"say which bundle with --bundle: {', '.join(names)}")
     if name is not None and name not in names:
         raise ReleaseError(f"no bundle is called {name}; there are: {', '.join(names)}")
-    return name or names[0]
+    return bundles[names.index(name) if name else 0]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -347,14 +361,14 @@ def main(arguments: list[str] | None = None) -> int:
         use_database_only(os.environ)
         bundle = _bundle(given.bundle)
         if given.command == "in-use":
-            found: dict[str, Any] = {"bundle": bundle, "releases": in_use(bundle)}
+            found: dict[str, Any] = {"bundle": bundle.name, "releases": in_use(bundle.name)}
         else:
             release = check_name(given.release)
             expected = read_expected(sys.stdin.read() if given.dags == "-" else Path(given.dags).read_text())
             if given.command == "wait":
                 found = asdict(wait(bundle, release, expected, given.seconds))
             else:
-                found = delete_gone(bundle, release, expected)
+                found = delete_gone(bundle.name, release, expected)
     except (ReleaseError, OSError) as error:
         print(f"freehold_airflow.releases: {error}", file=sys.stderr)
         return 1

@@ -241,6 +241,21 @@ def test_a_release_that_cannot_be_had_leaves_the_dags_of_the_one_before_active(
     assert before == ("aaa", False)
 
 
+def test_a_release_that_is_overtaken_is_waited_for_no_longer(play: Play, put: Publish) -> None:
+    answers: list[Any] = []
+
+    def story() -> Story:
+        put("aaa", {"one.py": dag("one")})
+        yield parsed("aaa", "one")
+        waiting = wait("bbb", 600, one="one", two="two")
+        yield waiting.ended
+        answers.append(waiting.answer)
+
+    play(story())
+    [(status, answer)] = answers
+    assert (status, answer["parsed"], answer["overtaken"]) == (1, False, "aaa")
+
+
 def test_the_rows_that_lie_about_a_release_are_not_believed(database: None, storage: Path) -> None:
     now = datetime.now(UTC)
     with create_session() as session:

@@ -23,7 +23,7 @@ WANTED = {
     "changes": {"added": ["a|b.py", "<img src=x>.py"], "changed": [], "removed": ["old.py"]},
     "before": "",
 }
-PARSED = {"parsed": True, "seconds": 6.2, "import_errors": [], "missing": [], "gone": []}
+PARSED = {"parsed": True, "seconds": 6.2, "import_errors": [], "missing": [], "gone": [], "overtaken": ""}
 PROOF = {"proofs": [{"component": "worker", "release": RELEASE, "files": 5, "exact": True, "error": ""}]}
 
 

@@ -25,7 +25,7 @@ def row(component: str, **changes: Any) -> dict[str, Any]:
 
 
 def parsed(**changes: Any) -> dict[str, Any]:
-    return {"parsed": True, "seconds": 4.2, "missing": [], "gone": [], "import_errors": [], **changes}
+    return {"parsed": True, "seconds": 4.2, "missing": [], "gone": [], "import_errors": [], "overtaken": "", **changes}
 
 
 def test_everything_exact() -> None:
@@ -56,6 +56,12 @@ def test_a_silent_host_and_a_differing_container_are_named() -> None:
         "host-b: the host did not answer; it catches up when it returns",
     ]
     assert dag_table(report)[-1] == "Release 3d3c42e5aac5 is exact in 0 of 2 containers."
+
+
+def test_a_release_that_was_overtaken_is_said_to_be() -> None:
+    late = parsed(parsed=False, missing=["sleeper"], overtaken="bbb")
+    report = dag_report(WANTED, ["host-a"], [{"proofs": [row("worker")]}], {}, late)
+    assert report["problems"] == ["Airflow: release bbb was published after this one"]
 
 
 def test_what_is_wrong_on_the_shared_file_system_and_in_airflow_is_named() -> None:

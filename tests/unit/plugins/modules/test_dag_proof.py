@@ -47,8 +47,11 @@ def docker(monkeypatch: pytest.MonkeyPatch) -> Docker:
     return fake
 
 
-def prove(release: str = "aaa", tree: str = "t1", fetch: bool = True, timeout: int = 60) -> dict[str, Any]:
-    return dag_proof.prove("worker", {"release": release, "tree": tree, "timeout": timeout}, fetch)
+def prove(
+    release: str = "aaa", tree: str = "t1", fetch: bool = True, timeout: int = 60, moves: int = 5
+) -> dict[str, Any]:
+    params = {"release": release, "tree": tree, "timeout": timeout, "moves": moves}
+    return dag_proof.prove("worker", params, fetch)
 
 
 def test_an_exact_release_is_proved(docker: Docker) -> None:
@@ -101,6 +104,13 @@ def test_a_pointer_that_was_just_moved_is_waited_for(docker: Docker) -> None:
     docker.answers = [GOOD | {"current": "old"}, GOOD | {"current": "old"}, GOOD]
     assert prove()["exact"]
     assert len(docker.asked) == 3
+
+
+def test_a_pointer_that_has_moved_on_is_not_waited_for(docker: Docker) -> None:
+    docker.answers = [GOOD | {"current": "old", "moves": 4}, GOOD | {"current": "new", "moves": 6}]
+    found = prove()
+    assert (found["exact"], found["error"]) == (False, "it sees release new, which was published after this one")
+    assert len(docker.asked) == 2
 
 
 def test_a_pointer_that_stays_behind_is_an_error(docker: Docker) -> None:
