@@ -135,6 +135,8 @@ test-all: setup ## All tests there are; takes more than an hour
 
 .PHONY: bench
 bench: setup ## Measure: fresh machine to green run, second run, seconds per task, memory, DAGs, reservations
-	@python tests/bench.py
+	@tools/bootstrap bench
+	python tests/bench.py
 	python tests/bench_dags.py
+	python tests/bench_efs.py
 	python tests/bench_reservations.py
