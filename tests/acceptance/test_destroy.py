@@ -10,6 +10,12 @@ from .conftest import ENDPOINT, Run, Site, lab_session, run
 MINE = [{"Name": "tag:freehold:environment", "Values": ["lab"]}]
 
 
+def file_systems() -> list[str]:
+    """The ids of all file systems."""
+    efs = lab_session().client("efs", endpoint_url=ENDPOINT)
+    return [found["FileSystemId"] for found in efs.describe_file_systems()["FileSystems"]]
+
+
 def test_without_the_name_nothing_goes(site: Site, requests_log: object) -> None:
     mark = requests_log.mark()  # type: ignore[attr-defined]
     done = run("ansible-playbook", "playbooks/destroy.yml", ok=False)
@@ -27,7 +33,6 @@ def test_with_a_wrong_name_nothing_goes(site: Site) -> None:
 @pytest.fixture(scope="module")
 def destroyed(site: Site) -> Run:
     """The environment destroyed on purpose, its data kept."""
-    site.api("POST", "variables", {"key": "kept", "value": "across destroy"})
     return run("ansible-playbook", "playbooks/destroy.yml", "-e", "confirm=lab")
 
 
@@ -38,9 +43,10 @@ def test_only_the_data_is_left(destroyed: Run) -> None:
     assert ec2.describe_instances(Filters=live)["Reservations"] == []  # type: ignore[arg-type]
     rds = session.client("rds", endpoint_url=ENDPOINT)
     assert rds.describe_db_instances()["DBInstances"] == []
-    assert len(rds.describe_db_snapshots()["DBSnapshots"]) == 1
+    [snapshot] = rds.describe_db_snapshots()["DBSnapshots"]
+    assert snapshot["SnapshotType"] == "manual"
     assert session.client("elbv2", endpoint_url=ENDPOINT).describe_load_balancers()["LoadBalancers"] == []
-    assert len(session.client("efs", endpoint_url=ENDPOINT).describe_file_systems()["FileSystems"]) == 1
+    assert len(file_systems()) == 1
 
 
 def test_it_says_what_was_kept(destroyed: Run) -> None:
@@ -53,6 +59,8 @@ def test_destroying_again_changes_nothing(destroyed: Run) -> None:
     assert again.recap()["localhost"]["changed"] == 0
 
 
-def test_it_comes_back(destroyed: Run, site: Site) -> None:
+def test_it_comes_back_with_its_file_system(destroyed: Run, site: Site) -> None:
+    kept = file_systems()
     run("make", "site")
     assert site.http().request("GET", "/api/v2/version").status == 200
+    assert file_systems() == kept
