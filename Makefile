@@ -94,6 +94,10 @@ lint: $(VENV)/locked ## Ansible, YAML, Python and workflow linters and the proje
 	ansible-lint --offline --strict
 	python tools/check_argument_specs.py
 
+.PHONY: sanity
+sanity: $(VENV)/locked ## What Ansible itself demands of a collection: ansible-test sanity
+	@tools/sanity
+
 .PHONY: unit
 unit: $(VENV)/locked ## Unit tests: no lab, no network
 	@tools/bootstrap unit
@@ -120,8 +124,9 @@ ACCEPTANCE := test_site.py test_second_run.py test_check_mode.py test_entrance.p
 	test_workflow.py test_dag_releases.py test_security.py test_bad_input.py test_lab_down.py
 
 .PHONY: test
-test: setup ## Lint, unit and acceptance tests
+test: setup ## Lint, sanity, unit and acceptance tests
 	@$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory sanity
 	$(MAKE) --no-print-directory unit
 	$(MAKE) --no-print-directory acceptance
 
@@ -129,6 +134,7 @@ test: setup ## Lint, unit and acceptance tests
 test-all: setup ## All tests there are; takes more than an hour
 	@tools/bootstrap test
 	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory sanity
 	$(MAKE) --no-print-directory unit
 	$(MAKE) --no-print-directory integration
 	pytest -q tests/acceptance
