@@ -63,15 +63,15 @@ dag-check: ## Import the DAGs in the image, with no environment at all
 
 .PHONY: dag-sync
 dag-sync: $(VENV)/locked ## Publish the committed DAGs and prove that every container holds them
-	@ansible-playbook playbooks/dag-sync.yml
+	@ansible-playbook playbooks/dag_sync.yml
 
 .PHONY: dag-verify
 dag-verify: $(VENV)/locked ## Prove, changing nothing, that every container holds the current release
-	@ansible-playbook playbooks/dag-verify.yml
+	@ansible-playbook playbooks/dag_verify.yml
 
 .PHONY: dag-rollback
 dag-rollback: $(VENV)/locked ## Go back to the release before
-	@ansible-playbook playbooks/dag-rollback.yml
+	@ansible-playbook playbooks/dag_rollback.yml
 
 .PHONY: plan
 plan: $(VENV)/locked ## Show what reservations cover of the fleet, and what the rest would cost; reads only
@@ -93,6 +93,15 @@ lint: $(VENV)/locked ## Ansible, YAML, Python and workflow linters and the proje
 	mypy
 	ansible-lint --offline --strict
 	python tools/check_argument_specs.py
+
+.PHONY: sanity
+sanity: $(VENV)/locked ## What Ansible itself demands of a collection: ansible-test sanity
+	@tools/sanity
+
+.PHONY: collection
+collection: $(VENV)/locked ## Build the collection's archive, install it into an empty directory and use it from there
+	@tools/collection
+	pytest -q tests/collection
 
 .PHONY: unit
 unit: $(VENV)/locked ## Unit tests: no lab, no network
@@ -120,8 +129,10 @@ ACCEPTANCE := test_site.py test_second_run.py test_check_mode.py test_entrance.p
 	test_workflow.py test_dag_releases.py test_security.py test_bad_input.py test_lab_down.py
 
 .PHONY: test
-test: setup ## Lint, unit and acceptance tests
+test: setup ## Lint, sanity, collection, unit and acceptance tests
 	@$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory sanity
+	$(MAKE) --no-print-directory collection
 	$(MAKE) --no-print-directory unit
 	$(MAKE) --no-print-directory acceptance
 
@@ -129,6 +140,8 @@ test: setup ## Lint, unit and acceptance tests
 test-all: setup ## All tests there are; takes more than an hour
 	@tools/bootstrap test
 	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory sanity
+	$(MAKE) --no-print-directory collection
 	$(MAKE) --no-print-directory unit
 	$(MAKE) --no-print-directory integration
 	pytest -q tests/acceptance

@@ -42,7 +42,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         given = self._task.args
         spec = {name: {"type": kind, "default": default} for name, (kind, default) in READ.items()}
         spec["repository"]["required"] = True
-        _, params = self.validate_argument_spec(
+        _validation, params = self.validate_argument_spec(
             argument_spec=spec | {name: {"type": "raw"} for name in given if name not in READ}
         )
         looked = self._module(given, task_vars)

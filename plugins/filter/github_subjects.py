@@ -15,7 +15,7 @@ description:
     are known, and the first alone where they are not.
   - See U(https://docs.github.com/en/actions/reference/security/oidc).
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   _input:
     description: Dicts with C(repository) (owner/name) and, both or none, C(owner_id) and C(repository_id).
@@ -51,7 +51,7 @@ def github_subjects(repositories: Iterable[Mapping[str, Any]], environments: Ite
     names = list(environments)
     found = []
     for entry in repositories:
-        owner, _, name = str(entry["repository"]).partition("/")
+        owner, _slash, name = str(entry["repository"]).partition("/")
         forms = [f"{owner}/{name}"]
         if entry.get("owner_id") and entry.get("repository_id"):
             forms.append(f"{owner}@{entry['owner_id']}/{name}@{entry['repository_id']}")

@@ -127,7 +127,7 @@ def reservation_priced(report: Data, prices: Sequence[Data]) -> dict[str, Any]:
     services = []
     for service in report["services"]:
         ours = [(item, cost) for item, cost in costs if item["service"] == service["service"]]
-        whole = [cost for _, cost in ours if cost is not None]
+        whole = [cost for _item, cost in ours if cost is not None]
         still = [cost * _exact(item["open"]) / _exact(item["units"]) for item, cost in ours if cost is not None]
         complete = len(whole) == len(ours)
         services.append(

@@ -12,7 +12,7 @@ short_description: The public half of an SSH private key
 description:
   - Derives the line that C(authorized_keys) wants from a private key without a passphrase. Needs cryptography.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   _input:
     description: The private key in OpenSSH's format; empty text stays empty.

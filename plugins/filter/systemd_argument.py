@@ -13,7 +13,7 @@ description:
   - Doubles C(%) and C($), which systemd would expand, and quotes the word where it holds anything but plain characters.
   - See systemd.service(5), COMMAND LINES.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   _input:
     description: The argument.

@@ -125,7 +125,7 @@ def refuse_unchangeable(found: Mapping[str, Any], params: Mapping[str, Any]) -> 
             )
         )
     current, wanted = str(found["EngineVersion"]), params["engine_version"]
-    if current.split(".")[0] != wanted.split(".")[0]:
+    if current.partition(".")[0] != wanted.partition(".")[0]:
         raise FreeholdError(
             message=(
                 f"The database '{name}' runs PostgreSQL {current}; another major version ({wanted}) needs an upgrade"

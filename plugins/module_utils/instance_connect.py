@@ -592,13 +592,13 @@ def main() -> None:
     try:
         options.run(options)
     except TunnelError as error:
-        print(f"freehold: {error}", file=sys.stderr)
-        sys.exit(1)
+        raise SystemExit(f"freehold: {error}") from None
     except ModuleNotFoundError as error:
-        print(f"freehold: {sys.executable} lacks the Python package {error.name}; install it there.", file=sys.stderr)
-        sys.exit(1)
+        raise SystemExit(
+            f"freehold: {sys.executable} lacks the Python package {error.name}; install it there."
+        ) from None
     except KeyboardInterrupt:
-        sys.exit(130)
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

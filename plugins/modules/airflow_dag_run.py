@@ -15,7 +15,7 @@ description:
   - Waits until Airflow knows the DAG, unpauses it, starts a run, waits for its end and reads the log of one task.
   - A failure names the state of each task, the last lines of the logs of failed ones, and files that can't be parsed.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   url:
     description:

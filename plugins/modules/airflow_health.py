@@ -16,7 +16,7 @@ description:
   - Airflow answers HTTP 200 there whatever the state of its parts, so the answer is read, not only received.
   - Airflow reports the most recent scheduler, triggerer and dag-processor, not each of them.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   url:
     description:

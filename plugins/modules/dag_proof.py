@@ -16,7 +16,7 @@ description:
     container sees it, and compares it with the manifest.
   - Says what was found and does not fail for it, so that one report can tell of all hosts.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   components:
     description:

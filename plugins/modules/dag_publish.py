@@ -21,7 +21,7 @@ description:
   - What is to be run on the host is given as commands, which answer with JSON as C(python -m freehold_airflow.publish)
     does.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   repository:
     description:

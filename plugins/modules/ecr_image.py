@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
+from __future__ import annotations
+
 DOCUMENTATION = r"""
 ---
 module: ecr_image
@@ -15,7 +17,7 @@ description:
   - M(community.docker.docker_image_build) needs buildx and decides by a tag that the caller has to make; pushing to
     ECR with it needs a login that writes the token to disk.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   repository:
     description:

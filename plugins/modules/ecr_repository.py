@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
+from __future__ import annotations
+
 DOCUMENTATION = r"""
 ---
 module: ecr_repository
@@ -12,7 +14,7 @@ description:
   - Creates an ECR repository and keeps its mutability, scanning, lifecycle policy and tags as asked.
   - M(community.aws.ecs_ecr) can't tag a repository, so that what it makes can't be found again by its tags.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   name:
     description:

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
+from __future__ import annotations
+
 DOCUMENTATION = r"""
 ---
 module: efs_file_system
@@ -13,7 +15,7 @@ description:
     tags as asked.
   - M(community.aws.efs) knows neither elastic throughput nor the resource policy nor backups, and has no check mode.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   name:
     description:
@@ -298,7 +300,8 @@ def ensure_file_system(module: AnsibleAWSModule, client: Any) -> dict[str, Any]:
     if found["LifeCycleState"] != "available" and write:
         api.wait_for_file_system(client, found["FileSystemId"])
         found = api.find_file_system(client, params["name"])
-        assert found is not None  # noqa: S101 - it was just there
+        if found is None:
+            raise FreeholdError(message=f"The file system '{params['name']}' was deleted while it was set up.")
     differences += update_settings(client, found, params, write)
     if params["subnet_ids"]:
         differences += update_mount_targets(

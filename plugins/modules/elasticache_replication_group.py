@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
+from __future__ import annotations
+
 DOCUMENTATION = r"""
 ---
 module: elasticache_replication_group
@@ -13,7 +15,7 @@ description:
     and tags as asked, and waits for it. Traffic and storage are always encrypted, and a password is always needed.
   - M(community.aws.elasticache) makes single clusters only, which know no encryption, no password and no replica.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   name:
     description:
@@ -240,7 +242,7 @@ def bring_in_line(client: Any, found: dict[str, Any], params: dict[str, Any], wr
     changing = changes(found, api.find_node(client, members[0]) if members else None, params)
     differences += [difference(key, current, desired) for key, (current, desired) in changing.items()]
     if changing and write:
-        api.modify_group(client, params["name"], {key: desired for key, (_, desired) in changing.items()})
+        api.modify_group(client, params["name"], {key: desired for key, (_current, desired) in changing.items()})
     if replicas > params["replicas"]:
         differences.append(difference("replicas", replicas, params["replicas"]))
         if write and not changing:

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
+from __future__ import annotations
+
 DOCUMENTATION = r"""
 ---
 module: environment_teardown
@@ -17,7 +19,7 @@ description:
   - By single modules this would take some twenty tasks that each need to know what exists, wait one after the other,
     and say nothing in check mode about what depends on what does not exist.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   name:
     description:

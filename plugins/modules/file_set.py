@@ -17,7 +17,7 @@ description:
   - All files are validated before the first one is written; each is replaced in one step.
   - Paths that are links are refused.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   files:
     description:

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
+from __future__ import annotations
+
 DOCUMENTATION = r"""
 ---
 module: rds_orderable_instance_info
@@ -14,7 +16,7 @@ description:
   - No module of amazon.aws reads DescribeOrderableDBInstanceOptions, so that a wrong class shows only when the
     instance is created.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   engine:
     description:

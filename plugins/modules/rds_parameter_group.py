@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
+from __future__ import annotations
+
 DOCUMENTATION = r"""
 ---
 module: rds_parameter_group
@@ -13,7 +15,7 @@ description:
   - M(amazon.aws.rds_instance_param_group) says in check mode that nothing changes when a parameter would, and
     succeeds when a parameter does not exist, which would leave a database without the TLS that was asked for.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   name:
     description:

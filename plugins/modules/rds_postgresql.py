@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
+from __future__ import annotations
+
 DOCUMENTATION = r"""
 ---
 module: rds_postgresql
@@ -16,7 +18,7 @@ description:
     after an interruption meets; it takes a major version for a change in every run; and it looks once a minute while
     it waits.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   name:
     description:
@@ -261,7 +263,7 @@ def bring_in_line(client: Any, found: dict[str, Any], params: dict[str, Any], wr
     changing = changes(found, params)
     differences += [difference(key, current, desired) for key, (current, desired) in changing.items()]
     if changing and write:
-        api.modify_instance(client, params["name"], {key: desired for key, (_, desired) in changing.items()})
+        api.modify_instance(client, params["name"], {key: desired for key, (_current, desired) in changing.items()})
     return differences
 
 

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
+from __future__ import annotations
+
 DOCUMENTATION = r"""
 ---
 module: s3_private_bucket
@@ -14,7 +16,7 @@ description:
   - M(amazon.aws.s3_bucket) and M(community.aws.s3_lifecycle) have no check mode, so that nobody could see beforehand
     that a bucket with logs would be changed.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   name:
     description:

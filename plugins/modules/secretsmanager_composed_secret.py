@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
+from __future__ import annotations
+
 DOCUMENTATION = r"""
 ---
 module: secretsmanager_composed_secret
@@ -13,7 +15,7 @@ description:
     AWS holds and writes only what differs. The values never leave the module.
   - No other module can do this without the password passing through Ansible's variables.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   prefix:
     description:

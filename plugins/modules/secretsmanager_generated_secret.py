@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 
+from __future__ import annotations
+
 DOCUMENTATION = r"""
 ---
 module: secretsmanager_generated_secret
@@ -11,12 +13,12 @@ short_description: Create secrets in AWS Secrets Manager with generated values, 
 description:
   - Makes sure that a list of secrets exists. A missing one is created with a random value that is generated inside
     the module and sent straight to AWS; it never appears in Ansible's arguments, results or logs.
-  - The value of an existing secret is never read (unless O(digest) asks for its hash) and never changed.
+  - The value of an existing secret is never read (unless O(secrets[].digest) asks for its hash) and never changed.
   - A secret that exists without the C(freehold:environment) tag that O(tags) asks for is refused, not adopted.
   - M(community.aws.secretsmanager_secret) needs the value as an argument, so it has to be made, and kept out of every
     log, on the controller; it also needs one task per secret.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   prefix:
     description:

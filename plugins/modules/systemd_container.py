@@ -21,7 +21,7 @@ description:
   - Starting waits for the unit's own readiness check (C(ExecStartPost)). A unit that fails is reported with the last
     lines of its journal.
 author:
-  - The Freehold authors
+  - The Freehold authors (@freehold)
 options:
   name:
     description:

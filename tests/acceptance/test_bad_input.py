@@ -189,7 +189,7 @@ def test_an_expired_session_is_named(site: Site, ended_session: dict[str, str], 
     assert [request for request in requests_log.since(mark) if request["write"]] == []
 
 
-@pytest.mark.parametrize("playbook", ["site", "configure", "deploy", "verify", "dag-sync", "destroy", "password"])
+@pytest.mark.parametrize("playbook", ["site", "configure", "deploy", "verify", "dag_sync", "destroy", "password"])
 def test_every_playbook_names_a_profile_that_is_not_there(site: Site, playbook: str, requests_log: Requests) -> None:
     variables = {"freehold_aws_connection": {"region": "eu-west-1", "profile": "nobody"}, "confirm": "lab"}
     mark = requests_log.mark()

@@ -148,7 +148,7 @@ class Repository:
         if self.folder == ".":
             return self.git("rev-parse", commit + "^{tree}").decode().strip()
         listed = self.git("ls-tree", "-z", "--full-tree", commit, "--", self.folder).rstrip(b"\0")
-        kind, _, oid = listed.partition(b"\t")[0].decode().partition(" ")[2].partition(" ")
+        kind, _space, oid = listed.partition(b"\t")[0].decode().partition(" ")[2].partition(" ")
         if kind != "tree":
             raise TreeError(f"commit {commit[:12]} has no folder {self.folder}: correct dags_folder")
         return oid
@@ -217,7 +217,7 @@ class Repository:
 
 
 def _blob(item: bytes, limit: int) -> Blob:
-    facts, _, name = item.partition(b"\t")
+    facts, _tab, name = item.partition(b"\t")
     mode, kind, oid, size = facts.decode().split()
     path = _text(name, "the path")
     if kind != "blob":

@@ -27,7 +27,7 @@ def closing(found: Match) -> list[Reservation]:
         if need.usage.ours and need.open:
             groups[_group(need)].append(need)
     wanted = []
-    for (service, _, product, tenancy, copies), needs in sorted(groups.items()):
+    for (service, _family, product, tenancy, copies), needs in sorted(groups.items()):
         smallest = min(needs, key=lambda need: (worth(need.usage) // need.usage.copies, need.usage.type)).usage.type
         one = Reservation("", service, smallest, product, tenancy=tenancy, copies=copies)
         count = sum(need.open for need in needs) // worth(one)

@@ -70,7 +70,7 @@ def is_flexible(service: Service, type_name: str, product: str, tenancy: str = "
     "All reserved nodes are size flexible": https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/CacheNodes.Reserved.html.
     A size for which AWS names no factor can only be matched with itself, whatever the service.
     """
-    family, _ = split_type(type_name)
+    family = split_type(type_name)[0]
     if twentieths(type_name) is None:
         return False
     if service == "ec2":
@@ -79,7 +79,7 @@ def is_flexible(service: Service, type_name: str, product: str, tenancy: str = "
 
 
 def _regional(item: Usage | Reservation) -> Pool:
-    family, _ = split_type(item.type)
+    family = split_type(item.type)[0]
     if is_flexible(item.service, item.type, item.product, item.tenancy):
         return WIDE, item.service, family, item.product, item.tenancy, ""
     # Where sizes are not flexible, deployments (Single-AZ, Multi-AZ) aren't either.

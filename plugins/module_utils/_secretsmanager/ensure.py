@@ -64,7 +64,8 @@ def ensure_secret(
         result.update(created=True, changed=True)
         if not settings.check_mode:
             value = make_value(None)
-            assert value is not None  # noqa: S101 - a new secret always has a value
+            if value is None:
+                raise ValueError(f"nothing gives the new secret {name} its value")
             tags = {**(settings.tags or {})}
             tags.setdefault("Name", name)
             result["arn"] = api.create_secret(client, name, value, description, settings.kms_key_id, tags)

@@ -32,7 +32,7 @@ def generate(kind: str, length: int) -> str:
     key in OpenSSH's format.
     """
     if kind == "password":
-        return "".join(secrets.choice(PASSWORD_LETTERS) for _ in range(length))
+        return "".join(secrets.choice(PASSWORD_LETTERS) for _index in range(length))
     if kind == "fernet_key":
         return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     if kind == "hex":

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The archive holds what an installed collection needs and nothing else, and works from an empty directory by FQCN."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.freehold.airflow.plugins.module_utils._ecr.context import copied_sources
+from moto.server import ThreadedMotoServer
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+SHIPPED = ("bundle/pyproject.toml", "bundle/src", "docs", "image", "meta", "playbooks", "plugins", "roles")
+PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
+MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
+
+
+def run(command: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run one of Ansible's programs in ``folder``, where it sees no settings and no collections but those installed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    environment |= {"ANSIBLE_COLLECTIONS_PATH": str(folder), "ANSIBLE_LOCALHOST_WARNING": "false"}
+    return subprocess.run(
+        [str(BIN / command), *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the archive from the working tree."""
+    built = subprocess.run(
+        [ROOT / "tools" / "collection", tmp_path_factory.mktemp("archive")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"},
+    )
+    return Path(built.stdout.strip())
+
+
+@pytest.fixture(scope="module")
+def folder(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the archive into an empty directory; the collections it stands on come from the Python environment."""
+    empty = tmp_path_factory.mktemp("user")
+    done = run(
+        "ansible-galaxy", "collection", "install", str(archive), "--no-deps", "--offline", "-p", ".", folder=empty
+    )
+    assert done.returncode == 0, done.stderr
+    return empty
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    """Give the address of an empty moto server."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def test_the_archive_holds_exactly_what_is_shipped(archive: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *SHIPPED],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    expected = {name for name in listed if (ROOT / name).exists()}
+    with tarfile.open(archive) as packed:
+        held = {member.name for member in packed if member.isfile()}
+    assert held == expected | {"CHANGELOG.rst", "FILES.json", "LICENSE", "MANIFEST.json", "README.md"}
+
+
+def test_every_relative_link_of_the_shipped_pages_leads_to_a_shipped_file(folder: Path) -> None:
+    collection = folder / "ansible_collections" / "freehold" / "airflow"
+    pages = sorted(collection.rglob("*.md"))
+    assert len(pages) > len(ROLES)
+    dead = [
+        f"{page.relative_to(collection)}: {link}"
+        for page in pages
+        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+        if "://" not in link and not (page.parent / link).exists()
+    ]
+    assert dead == []
+
+
+def test_the_image_can_be_built_from_the_installed_collection(folder: Path) -> None:
+    context = folder / "ansible_collections" / "freehold" / "airflow"
+    copied = copied_sources((context / "image" / "Dockerfile").read_text(encoding="utf-8"))
+    assert copied
+    assert [name for name in copied if not (context / name).exists()] == []
+
+
+def test_every_playbook_is_found_by_its_full_name(folder: Path) -> None:
+    done = run("ansible-playbook", "--syntax-check", *(f"freehold.airflow.{name}" for name in PLAYBOOKS), folder=folder)
+    assert done.returncode == 0, done.stderr
+    installed = folder / "ansible_collections" / "freehold" / "airflow" / "playbooks"
+    assert re.findall(r"^playbook: (.*)$", done.stdout, re.MULTILINE) == [f"{installed}/{p}.yml" for p in PLAYBOOKS]
+
+
+def test_every_module_and_role_says_what_it_takes(folder: Path) -> None:
+    modules = run("ansible-doc", "--json", *(f"freehold.airflow.{name}" for name in MODULES), folder=folder)
+    assert modules.returncode == 0, modules.stderr
+    assert sorted(json.loads(modules.stdout)) == [f"freehold.airflow.{name}" for name in MODULES]
+    roles = run("ansible-doc", "--json", "-t", "role", *(f"freehold.airflow.{name}" for name in ROLES), folder=folder)
+    assert roles.returncode == 0, roles.stderr
+    assert sorted(json.loads(roles.stdout)) == [f"freehold.airflow.{name}" for name in ROLES]
+
+
+def test_a_role_creates_its_bucket_and_then_changes_nothing(folder: Path, endpoint: str) -> None:
+    (folder / "bucket.yml").write_text(f"""
+- name: Create the bucket of an environment's logs
+  hosts: localhost
+  gather_facts: false
+  module_defaults:
+    group/freehold.airflow.aws:
+      endpoint_url: {endpoint}
+      region: eu-west-1
+      access_key: testing
+      secret_key: testing
+  vars:
+    environment_name: shop
+  roles:
+    - freehold.airflow.log_bucket
+  post_tasks:
+    - name: Say where logs go
+      ansible.builtin.debug:
+        var: log_bucket_name
+""")
+    first = run("ansible-playbook", "bucket.yml", folder=folder)
+    assert first.returncode == 0, first.stdout
+    assert "freehold-shop-123456789012-logs" in first.stdout
+    assert "changed=1 " in first.stdout
+    second = run("ansible-playbook", "bucket.yml", folder=folder)
+    assert second.returncode == 0, second.stdout
+    assert "changed=0 " in second.stdout
