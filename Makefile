@@ -63,15 +63,15 @@ dag-check: ## Import the DAGs in the image, with no environment at all
 
 .PHONY: dag-sync
 dag-sync: $(VENV)/locked ## Publish the committed DAGs and prove that every container holds them
-	@ansible-playbook playbooks/dag_sync.yml
+	@ansible-playbook playbooks/dag-sync.yml
 
 .PHONY: dag-verify
 dag-verify: $(VENV)/locked ## Prove, changing nothing, that every container holds the current release
-	@ansible-playbook playbooks/dag_verify.yml
+	@ansible-playbook playbooks/dag-verify.yml
 
 .PHONY: dag-rollback
 dag-rollback: $(VENV)/locked ## Go back to the release before
-	@ansible-playbook playbooks/dag_rollback.yml
+	@ansible-playbook playbooks/dag-rollback.yml
 
 .PHONY: plan
 plan: $(VENV)/locked ## Show what reservations cover of the fleet, and what the rest would cost; reads only

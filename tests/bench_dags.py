@@ -92,7 +92,7 @@ def timed(command: list[str], until: str = "") -> float:
 def sync(tree: Path, report: Path) -> tuple[float, dict[str, object]]:
     """Publish a tree; return the seconds until every container has proved it, and the report."""
     given = {"dags_repository": str(tree), "dags_report": str(report)}
-    seconds = timed(["ansible-playbook", "playbooks/dag_sync.yml", "-e", json.dumps(given)], PROVED)
+    seconds = timed(["ansible-playbook", "playbooks/dag-sync.yml", "-e", json.dumps(given)], PROVED)
     found: dict[str, object] = json.loads(report.read_text())
     return seconds, found
 
@@ -185,7 +185,7 @@ def main() -> None:
             for size in SIZES:
                 rows += measure(size, Path(folder))
         finally:
-            timed(["ansible-playbook", "playbooks/dag_sync.yml"])
+            timed(["ansible-playbook", "playbooks/dag-sync.yml"])
             timed(playbook(Path(folder), f"    - file: {{path: {PEERS}, state: absent}}\n"))
     page = [
         "# Benchmarks of DAG releases",

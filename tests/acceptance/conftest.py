@@ -265,4 +265,4 @@ def dags(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dags]
     made.version("one")
     made.sync()
     yield made
-    run("ansible-playbook", "playbooks/dag_sync.yml")
+    run("ansible-playbook", "playbooks/dag-sync.yml")

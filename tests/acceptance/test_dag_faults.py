@@ -40,7 +40,7 @@ def test_two_at_once_leave_one_whole_release(dags: Dags, hosts: dict[str, Contai
 def test_a_controller_that_dies_leaves_a_whole_release(dags: Dags, hosts: dict[str, Container], seconds: int) -> None:
     before = pointer(hosts)
     after = dags.version(f"interrupted after {seconds}")
-    command = ["ansible-playbook", "playbooks/dag_sync.yml", *dags.arguments()]
+    command = ["ansible-playbook", "playbooks/dag-sync.yml", *dags.arguments()]
     environment = {**os.environ, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}"}
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

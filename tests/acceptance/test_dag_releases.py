@@ -69,7 +69,7 @@ def test_check_mode_tells_and_does_nothing(dags: Dags, hosts: dict[str, Containe
     before = pointer(hosts)
     (dags.path / "added.txt").touch()
     release = dags.commit()
-    done = run("ansible-playbook", "playbooks/dag_sync.yml", *dags.arguments(), "--check", "--diff")
+    done = run("ansible-playbook", "playbooks/dag-sync.yml", *dags.arguments(), "--check", "--diff")
     assert "+ added.txt" in done.output
     assert pointer(hosts) == before
     assert release not in shell(hosts["lab-scheduler-1"], f"ls {COPIES} {SHARED}/releases")
@@ -129,12 +129,12 @@ def test_rolling_back_and_back_again(dags: Dags, hosts: dict[str, Container]) ->
     dags.sync()
     new = dags.version("after")
     dags.sync()
-    run("ansible-playbook", "playbooks/dag_rollback.yml")
+    run("ansible-playbook", "playbooks/dag-rollback.yml")
     assert pointer(hosts) == old
     assert dags.ended(dags.trigger())[1:] == (old, {"before"})
-    run("ansible-playbook", "playbooks/dag_rollback.yml", "-e", f"dags_rollback_to={new}")
+    run("ansible-playbook", "playbooks/dag-rollback.yml", "-e", f"dags_rollback_to={new}")
     assert pointer(hosts) == new
-    refused = run("ansible-playbook", "playbooks/dag_rollback.yml", "-e", "dags_rollback_to=nothing", ok=False)
+    refused = run("ansible-playbook", "playbooks/dag-rollback.yml", "-e", "dags_rollback_to=nothing", ok=False)
     assert refused.returncode == 2
     assert "dags_rollback_to (nothing)" in refused.output and new in refused.output
     assert pointer(hosts) == new

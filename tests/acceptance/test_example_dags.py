@@ -32,9 +32,9 @@ def published(
     git("init", "--quiet")
     git("add", ".")
     git("commit", "--quiet", "--message", "Airflow's examples")
-    run("ansible-playbook", "playbooks/dag_sync.yml", "-e", f"dags_repository={repository}")
+    run("ansible-playbook", "playbooks/dag-sync.yml", "-e", f"dags_repository={repository}")
     yield RUNNABLE
-    run("ansible-playbook", "playbooks/dag_sync.yml")
+    run("ansible-playbook", "playbooks/dag-sync.yml")
 
 
 def test_at_least_ten_of_them_succeed(published: tuple[str, ...], site: Site) -> None:

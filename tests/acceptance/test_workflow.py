@@ -190,7 +190,7 @@ def job(
     good = runner.run_job(WORKFLOW["jobs"]["sync"])
     assert good, "\n".join(f"## {step.name}: {step.returncode}\n{step.output[-4000:]}" for step in runner.ended)
     yield runner, requests_log.since(mark)
-    run("ansible-playbook", "playbooks/dag_sync.yml")
+    run("ansible-playbook", "playbooks/dag-sync.yml")
 
 
 def test_what_the_job_published_arrives_in_airflow(job: tuple[Runner, Any], site: Site) -> None:

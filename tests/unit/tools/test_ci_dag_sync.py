@@ -102,7 +102,7 @@ def test_the_playbook_is_run_with_the_clone_and_the_key(clone: Clone) -> None:
     done = clone.run()
     assert done.returncode == 0, done.stderr
     playbook, option, inventory, extra, variables = clone.note("arguments").splitlines()
-    assert (playbook, option, extra) == ("playbooks/dag_sync.yml", "-i", "--extra-vars")
+    assert (playbook, option, extra) == ("playbooks/dag-sync.yml", "-i", "--extra-vars")
     assert inventory == f"inventories/{clone.environment['FREEHOLD_ENVIRONMENT']}"
     assert json.loads(variables) == {
         "dags_repository": "/work/dag repository",
