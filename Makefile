@@ -124,6 +124,11 @@ acceptance: setup ## Bring an environment up in the lab and look at it as its us
 	@tools/bootstrap test
 	pytest -q $(addprefix tests/acceptance/,$(ACCEPTANCE))
 
+.PHONY: acceptance-all
+acceptance-all: setup ## The same, and what make test has no time for: faults, refusals, reboots, destroying
+	@tools/bootstrap test
+	pytest -q tests/acceptance
+
 # What make test looks at in the running lab; make test-all looks at the rest of tests/acceptance too.
 ACCEPTANCE := test_site.py test_second_run.py test_check_mode.py test_entrance.py test_access.py test_browser.py \
 	test_workflow.py test_dag_releases.py test_security.py test_bad_input.py test_lab_down.py
@@ -137,14 +142,8 @@ test: setup ## Lint, sanity, collection, unit and acceptance tests
 	$(MAKE) --no-print-directory acceptance
 
 .PHONY: test-all
-test-all: setup ## All tests there are; takes more than an hour
-	@tools/bootstrap test
-	$(MAKE) --no-print-directory lint
-	$(MAKE) --no-print-directory sanity
-	$(MAKE) --no-print-directory collection
-	$(MAKE) --no-print-directory unit
-	$(MAKE) --no-print-directory integration
-	pytest -q tests/acceptance
+test-all: setup ## All tests there are, and docs/tests.md anew; takes more than an hour
+	@python tools/test_all.py docs/tests.md lint sanity collection unit integration bundle acceptance-all
 
 .PHONY: bench
 bench: setup ## Measure: fresh machine to green run, second run, seconds per task, memory, DAGs, reservations
