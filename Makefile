@@ -93,6 +93,7 @@ lint: $(VENV)/locked ## Ansible, YAML, Python and workflow linters and the proje
 	mypy
 	ansible-lint --offline --strict
 	python tools/check_argument_specs.py
+	python tools/check_role_variables.py
 
 .PHONY: sanity
 sanity: $(VENV)/locked ## What Ansible itself demands of a collection: ansible-test sanity
