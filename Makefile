@@ -93,6 +93,7 @@ lint: $(VENV)/locked ## Ansible, YAML, Python and workflow linters and the proje
 	mypy
 	ansible-lint --offline --strict
 	python tools/check_argument_specs.py
+	python tools/check_role_variables.py
 
 .PHONY: sanity
 sanity: $(VENV)/locked ## What Ansible itself demands of a collection: ansible-test sanity
@@ -102,6 +103,14 @@ sanity: $(VENV)/locked ## What Ansible itself demands of a collection: ansible-t
 collection: $(VENV)/locked ## Build the collection's archive, install it into an empty directory and use it from there
 	@tools/collection
 	pytest -q tests/collection
+
+.PHONY: docs
+docs: $(VENV)/locked ## Write docs/reference from what modules, roles and filters say of themselves
+	@tools/docs
+
+.PHONY: docs-check
+docs-check: $(VENV)/locked ## See that docs/reference is current and that nothing in it leads nowhere
+	@tools/docs --check
 
 .PHONY: unit
 unit: $(VENV)/locked ## Unit tests: no lab, no network
@@ -137,13 +146,14 @@ ACCEPTANCE := test_site.py test_second_run.py test_check_mode.py test_entrance.p
 test: setup ## Lint, sanity, collection, unit and acceptance tests
 	@$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory sanity
+	$(MAKE) --no-print-directory docs-check
 	$(MAKE) --no-print-directory collection
 	$(MAKE) --no-print-directory unit
 	$(MAKE) --no-print-directory acceptance
 
 .PHONY: test-all
 test-all: setup ## All tests there are, and docs/tests.md anew; takes more than an hour
-	@python tools/test_all.py docs/tests.md lint sanity collection unit integration bundle acceptance-all
+	@python tools/test_all.py docs/tests.md lint sanity docs-check collection unit integration bundle acceptance-all
 
 .PHONY: bench
 bench: setup ## Measure: fresh machine to green run, second run, seconds per task, memory, DAGs, reservations

@@ -1,19 +1,39 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run AWS modules in this process against moto, and remember which requests they made."""
 
+import functools
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
 import boto3
+import moto.ec2.models.amis
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from botocore.client import BaseClient
+from botocore.loaders import JSONFileLoader
 from moto import mock_aws
 
 REGION = "eu-west-1"
 READS = ("Describe", "Get", "Head", "List")
+# The only public machine image there is. moto's own thousand and more took most of the tests' time.
+IMAGE = {
+    "ami_id": "ami-0deb130000000ad64",
+    "name": "debian-13-amd64-20251117-2299",
+    "description": "Debian 13 (20251117-2299)",
+    "owner_id": "136693071363",
+    "public": True,
+    "virtualization_type": "hvm",
+    "architecture": "x86_64",
+    "state": "available",
+    "image_type": "machine",
+    "image_location": "amazon/debian-13-amd64-20251117-2299",
+    "hypervisor": "xen",
+    "root_device_type": "ebs",
+    "root_device_name": "/dev/xvda",
+    "sriov": "simple",
+}
 
 
 class Ended(Exception):
@@ -47,6 +67,15 @@ class Aws:
         return ended.value.result
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _service_models_read_once() -> Iterator[None]:
+    """Keep what botocore knows about services: each module opens a session of its own, which would read it again."""
+    read = functools.cache(JSONFileLoader().load_file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _loader, path: read(path))
+        yield
+
+
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     """Give moto's AWS, empty."""
@@ -65,6 +94,9 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    # moto asks for the variable, and has read the file it names when it was imported.
+    monkeypatch.setenv("MOTO_AMIS_PATH", "IMAGE")
+    monkeypatch.setattr(moto.ec2.models.amis, "AMIS", [IMAGE])
     monkeypatch.setattr(BaseClient, "_make_api_call", remember)
     monkeypatch.setattr(AnsibleModule, "exit_json", end)
     monkeypatch.setattr(AnsibleModule, "fail_json", fail)
