@@ -1,15 +1,16 @@
 # -*- coding: utf-8 -*-
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What AWS is asked: for reservations, offerings, and what runs. All of it reads, and is free of charge."""
+"""What AWS is asked: for reservations, offerings, and what runs. Nothing here buys; only tags are written."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
-from ansible_collections.freehold.airflow.plugins.module_utils._common import aws_call, tag_dict
+from ansible_collections.freehold.airflow.plugins.module_utils._common import aws_call, tag_dict, tag_list
 
 Described = list[dict[str, Any]]
 
@@ -95,3 +96,32 @@ def caches(client: Any) -> Described:
 @aws_call("read the tags of a cache", missing=("CacheClusterNotFound", "ReplicationGroupNotFoundFault"), default={})
 def cache_tags(client: Any, arn: str) -> dict[str, str]:
     return tag_dict(client.list_tags_for_resource(ResourceName=arn)["TagList"])
+
+
+@aws_call("read the offering", missing=("InvalidReservedInstancesOfferingId",), default=[])
+def instance_offering(client: Any, name: str) -> Described:
+    """One offering by its id, those of other customers too; empty when it is not sold."""
+    found: Described = client.describe_reserved_instances_offerings(ReservedInstancesOfferingIds=[name])[
+        "ReservedInstancesOfferings"
+    ]
+    return found
+
+
+@aws_call("read the offering", missing=("ReservedDBInstancesOfferingNotFound",), default=[])
+def database_offering(client: Any, name: str) -> Described:
+    """One offering by its id; empty when it is not sold."""
+    request = {"ReservedDBInstancesOfferingId": name}
+    return _pages(client, "describe_reserved_db_instances_offerings", "ReservedDBInstancesOfferings", **request)
+
+
+@aws_call("read the offering", missing=("ReservedCacheNodesOfferingNotFound",), default=[])
+def node_offering(client: Any, name: str) -> Described:
+    """One offering by its id; empty when it is not sold."""
+    request = {"ReservedCacheNodesOfferingId": name}
+    return _pages(client, "describe_reserved_cache_nodes_offerings", "ReservedCacheNodesOfferings", **request)
+
+
+@aws_call("tag the reserved instances", retry=("InvalidReservedInstancesId", "InvalidReservedInstancesID.NotFound"))
+def tag_reserved_instances(client: Any, name: str, tags: Mapping[str, str]) -> None:
+    """Tag what was bought a moment ago, and may not be known everywhere yet."""
+    client.create_tags(Resources=[name], Tags=tag_list(tags))

@@ -52,7 +52,7 @@ def database_product(engine: str, licence: str) -> str:
     return name + _LICENCES.get(licence, f"({licence})") if licensed else name
 
 
-def _database_description(described: str) -> str:
+def reserved_database_product(described: str) -> str:
     """The same product as a reservation says it, with or without blanks."""
     return described.lower().replace(" (", "(").replace(" ", "-")
 
@@ -143,7 +143,7 @@ def rds_reservation(described: Described, account: str = "") -> Reservation:
         id=described["reserved_db_instance_id"],
         service="rds",
         type=described["db_instance_class"],
-        product=_database_description(described["product_description"]),
+        product=reserved_database_product(described["product_description"]),
         count=int(described["db_instance_count"]),
         copies=MULTI_AZ if described.get("multi_az") else SINGLE,
         account=account,

@@ -1,0 +1,107 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+DOCUMENTATION = r"""
+---
+module: elasticache_reserved_nodes
+version_added: 0.1.0
+short_description: Own at least so many reserved cache nodes, and buy what is missing
+description:
+  - Makes sure that an account owns a number of reserved cache nodes, active or not yet paid.
+  - Run again, it buys nothing.
+author:
+  - The Freehold authors (@freehold)
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+  - freehold.airflow.reservation_purchase
+seealso:
+  - module: freehold.airflow.elasticache_reserved_nodes_info
+  - module: freehold.airflow.reserved_offerings_info
+"""
+
+EXAMPLES = r"""
+- name: Own reserved cache nodes for a year, for 500 dollars at most
+  freehold.airflow.elasticache_reserved_nodes:
+    environment: production
+    ledger_bucket: freehold-reservations-123456789012-eu-west-1
+    type: cache.t4g.micro
+    product: valkey
+    count: 2
+    years: 1
+    payment: No Upfront
+    price_limit: "500.00"
+    tags:
+      freehold:environment: production
+
+- name: Find out what became of a purchase whose answer was lost
+  freehold.airflow.elasticache_reserved_nodes:
+    state: settled
+    ledger_bucket: freehold-reservations-123456789012-eu-west-1
+"""
+
+RETURN = r"""
+bought:
+  description: What this run bought.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - id: freehold-production-5b1f0c6e
+      state: payment-pending
+      service: elasticache
+      type: cache.t4g.micro
+      product: valkey
+      count: 2
+      years: 1
+      payment: No Upfront
+      currency: USD
+      total: "341.64"
+      offering: 649fd0c8-cf6d-47a0-bfa6-060f8e75e95f
+would_buy:
+  description: What would be bought, in the form of RV(bought) without C(id) and C(state).
+  returned: in check mode, when something is missing
+  type: list
+  elements: dict
+settled:
+  description: An earlier purchase whose outcome this run found, in the form of RV(bought).
+  returned: success
+  type: list
+  elements: dict
+owned:
+  description: How many are owned now, those of others included.
+  returned: O(state=present)
+  type: int
+wanted:
+  description: How many should be, those of others included.
+  returned: O(state=present)
+  type: int
+differences:
+  description: What was missing.
+  returned: O(state=present)
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Of what.
+      type: str
+    current:
+      description: How many were owned.
+      type: int
+    desired:
+      description: How many should be.
+      type: int
+"""
+
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations.buying import run
+
+
+def main() -> None:
+    run("elasticache", {})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+DOCUMENTATION = r"""
+---
+module: rds_reserved_instances
+version_added: 0.1.0
+short_description: Own at least so many reserved DB instances, and buy what is missing
+description:
+  - Makes sure that an account owns a number of reserved DB instances, active or not yet paid.
+  - Run again, it buys nothing.
+author:
+  - The Freehold authors (@freehold)
+options:
+  multi_az:
+    description:
+      - Whether each is for a database with a standby.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+  - freehold.airflow.reservation_purchase
+seealso:
+  - module: freehold.airflow.rds_reserved_instances_info
+  - module: freehold.airflow.reserved_offerings_info
+"""
+
+EXAMPLES = r"""
+- name: Own reserved DB instances for a year, for 500 dollars at most
+  freehold.airflow.rds_reserved_instances:
+    environment: production
+    ledger_bucket: freehold-reservations-123456789012-eu-west-1
+    type: db.t4g.medium
+    product: postgresql
+    count: 2
+    years: 1
+    payment: No Upfront
+    price_limit: "500.00"
+    tags:
+      freehold:environment: production
+
+- name: Find out what became of a purchase whose answer was lost
+  freehold.airflow.rds_reserved_instances:
+    state: settled
+    ledger_bucket: freehold-reservations-123456789012-eu-west-1
+"""
+
+RETURN = r"""
+bought:
+  description: What this run bought.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - id: freehold-production-5b1f0c6e
+      state: payment-pending
+      service: rds
+      type: db.t4g.medium
+      product: postgresql
+      count: 2
+      years: 1
+      payment: No Upfront
+      currency: USD
+      total: "341.64"
+      offering: 649fd0c8-cf6d-47a0-bfa6-060f8e75e95f
+would_buy:
+  description: What would be bought, in the form of RV(bought) without C(id) and C(state).
+  returned: in check mode, when something is missing
+  type: list
+  elements: dict
+settled:
+  description: An earlier purchase whose outcome this run found, in the form of RV(bought).
+  returned: success
+  type: list
+  elements: dict
+owned:
+  description: How many are owned now, those of others included.
+  returned: O(state=present)
+  type: int
+wanted:
+  description: How many should be, those of others included.
+  returned: O(state=present)
+  type: int
+differences:
+  description: What was missing.
+  returned: O(state=present)
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Of what.
+      type: str
+    current:
+      description: How many were owned.
+      type: int
+    desired:
+      description: How many should be.
+      type: int
+"""
+
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations.buying import run
+
+
+def main() -> None:
+    run("rds", {"multi_az": {"type": "bool", "default": False}})
+
+
+if __name__ == "__main__":
+    main()
