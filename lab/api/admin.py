@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab's own paths under /_lab: what should be real, what was observed, a summary, sessions and tokens.
+"""The lab's own paths under /_lab: what should be real, what was observed, a summary, sessions, tokens and faults.
 
 They need the admin token.
 """
@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from lab.api import backends, snapshot
+from lab.api.faults import Faults
 from lab.api.request import Environ
 from lab.api.request_log import RequestLog
 from lab.api.response import Response
@@ -24,11 +25,12 @@ TOKEN_HEADER = "X-Freehold-Lab-Token"  # noqa: S105  (the header's name)
 
 
 class Admin:
-    """Answers /_lab/health, status, snapshot, observed, expired and identity-token."""
+    """Answers /_lab/health, status, snapshot, observed, expired, identity-token and faults."""
 
-    def __init__(self, lab: Lab, log: RequestLog) -> None:
+    def __init__(self, lab: Lab, log: RequestLog, faults: Faults) -> None:
         self.lab = lab
         self.log = log
+        self.faults = faults
 
     def answer(self, environ: Environ) -> Response:
         """Answer one request. The health path alone needs no token; it says nothing but that the server is up."""
@@ -48,6 +50,8 @@ class Admin:
             return self._expired(environ)
         if route == ("POST", "/_lab/identity-token"):
             return self._identity_token(environ)
+        if route == ("POST", "/_lab/faults"):
+            return self._ask_for_fault(environ)
         return _json({"error": f"no such path: {route[0]} {route[1]}"}, HTTPStatus.NOT_FOUND)
 
     def _snapshot(self, environ: Environ) -> Response:
@@ -113,6 +117,16 @@ class Admin:
             return _json({"value": web_identity.identity_token({"sub": claims["sub"], "aud": claims["aud"], **claims})})
         except (ValueError, TypeError, KeyError) as bad:
             return _json({"error": f"no claims with sub and aud: {bad!r}"}, HTTPStatus.BAD_REQUEST)
+
+    def _ask_for_fault(self, environ: Environ) -> Response:
+        """Let the next requests of an operation fail: {"operation": ..., "kind": ..., "times": 1}."""
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        try:
+            asked = json.loads(environ["wsgi.input"].read(length))
+            self.faults.ask(str(asked["operation"]), str(asked["kind"]), int(asked.get("times", 1)))
+        except (ValueError, TypeError, KeyError) as bad:
+            return _json({"error": f"not a fault: {bad}"}, HTTPStatus.BAD_REQUEST)
+        return _json(asked)
 
     def _take(self, report: dict[str, dict[str, Any]]) -> None:
         lab, lifecycle = self.lab, self.lab.lifecycle

@@ -16,6 +16,7 @@ from moto.moto_server.werkzeug_app import SIGNING_ALIASES, DomainDispatcherAppli
 from lab.api import response as responses
 from lab.api.admin import Admin
 from lab.api.errors import AwsError
+from lab.api.faults import Faults, throttled
 from lab.api.iam.gate import authorize
 from lab.api.operations import ANSWERS, CHECKS, COMPLETIONS, UNLOCKED
 from lab.api.request import AwsRequest, Environ, read_request
@@ -32,13 +33,18 @@ _CLOSED_PATHS = ("/moto-api", "/favicon.ico")
 _CONCURRENT = {("s3", "GetObject"), ("s3", "PutObject"), ("s3", "HeadObject"), ("s3", "UploadPart")}
 
 
+# How the log shows a request that never arrived: HTTP has no such status.
+_NO_ANSWER = Response(0)
+
+
 class Gateway:
     """The WSGI application of the lab's API."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.log = RequestLog(lab.settings.state / "requests.jsonl")
-        self.admin = Admin(lab, self.log)
+        self.faults = Faults()
+        self.admin = Admin(lab, self.log, self.faults)
         self._moto = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -79,7 +85,13 @@ class Gateway:
     def _aws(self, environ: Environ) -> Response:
         started = time.monotonic()
         request = read_request(environ, self.lab.settings.region)
+        fault = self.faults.take(request)
+        if fault == "lost-before":
+            self.log.add(request, _NO_ANSWER, time.monotonic() - started)
+            raise ConnectionAbortedError("asked for")
         try:
+            if fault == "throttled":
+                raise throttled(request)
             answer = self._respond(request)
         except AwsError as failure:
             answer = responses.error(request, failure)
@@ -90,6 +102,8 @@ class Gateway:
             message = f"The lab failed at {request.operation}: {type(broken).__name__}: {broken}"
             answer = responses.error(request, AwsError("LabFailure", message, 400))
         self.log.add(request, answer, time.monotonic() - started)
+        if fault == "lost-after":
+            raise ConnectionAbortedError("asked for")
         return answer
 
     def _respond(self, request: AwsRequest) -> Response:
@@ -98,7 +112,7 @@ class Gateway:
             with self.lab.lock:
                 authorize(self.lab, request)
             return responses.result(request, ANSWERS[key](request))
-        if key in _CONCURRENT:
+        if key in _CONCURRENT and not _conditional(request):
             with self.lab.lock:
                 authorize(self.lab, request)
             return self._ask_moto(request)
@@ -133,6 +147,11 @@ class Gateway:
             if close is not None:
                 close()
         return responses.from_wsgi(seen["status"], seen["headers"], body)
+
+
+def _conditional(request: AwsRequest) -> bool:
+    """Whether a write depends on what is there. moto looks first and writes then, which two could do at once."""
+    return "HTTP_IF_NONE_MATCH" in request.environ or "HTTP_IF_MATCH" in request.environ
 
 
 @functools.cache

@@ -24,6 +24,10 @@ class QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # moto comes with
     def log_request(self, *_: object) -> None:
         """Say nothing."""
 
+    def connection_dropped(self, error: BaseException, environ: object = None) -> None:
+        """Hang up after a request that gets no answer, instead of waiting for the next one."""
+        self.close_connection = True
+
 
 class TlsNames:
     """TLS contexts by server name, made when first asked."""

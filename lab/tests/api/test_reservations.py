@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionClosedError
+from moto.s3.models import S3Backend
 
 from lab.api.services import reserved_instances, reserved_nodes
 from lab.tests.api.conftest import REGION, RunningLab
@@ -347,3 +351,75 @@ def test_the_price_list_has_what_is_sold_and_a_reservation_is_cheaper(running: R
     assert len(hours("AmazonElastiCache", instanceType="cache.t4g.micro", cacheEngine="Valkey")) == 2
     assert hours("AmazonRDS", instanceType="db.none") == {}
     assert code(pricing.get_products, ServiceCode="AmazonMWAA") == "NotFoundException"
+
+
+# ---- on demand ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "bought"), [("lost-before", 0), ("lost-after", 1)])
+def test_a_purchase_can_lose_its_answer_before_and_after_it_took_effect(
+    running: RunningLab, ec2: Any, kind: str, bought: int
+) -> None:
+    asked = {"operation": "PurchaseReservedInstancesOffering", "kind": kind}
+    running.admin("POST", "/_lab/faults", json=asked).raise_for_status()
+    once = running.client("ec2", config=Config(retries={"total_max_attempts": 1}, read_timeout=20))
+    with pytest.raises(ConnectionClosedError):
+        buy(once)
+    assert len(ec2.describe_reserved_instances()["ReservedInstances"]) == bought
+    buy(once)
+    assert len(ec2.describe_reserved_instances()["ReservedInstances"]) == bought + 1
+
+
+def test_a_purchase_can_be_throttled_in_the_words_of_its_service(running: RunningLab, shop: tuple[Shop, int]) -> None:
+    store, _ = shop
+    operation = store.client.meta.method_to_api_mapping[store.purchase.__name__]
+    for name in (operation, "PurchaseReservedInstancesOffering"):
+        running.admin("POST", "/_lab/faults", json={"operation": name, "kind": "throttled"}).raise_for_status()
+    once = {"config": Config(retries={"total_max_attempts": 1})}
+    calm = running.client("ec2", **once)
+    name = offering(calm)["ReservedInstancesOfferingId"]
+    call = calm.purchase_reserved_instances_offering
+    assert code(call, ReservedInstancesOfferingId=name, InstanceCount=1) == "RequestLimitExceeded"
+    asked = {f"Reserved{store.noun}sOfferingId": "any"}
+    once_store = running.client(store.client.meta.service_model.service_name, **once)
+    assert code(getattr(once_store, store.purchase.__name__), **asked) == "Throttling"
+    assert store.owned() == []
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"operation": "a", "kind": "odd"}, {"operation": "a", "kind": "throttled", "times": 0}]
+)
+def test_a_fault_that_is_not_known_is_refused(running: RunningLab, asked: dict[str, Any]) -> None:
+    assert running.admin("POST", "/_lab/faults", json=asked).status_code == 400
+
+
+def test_of_many_who_write_an_object_that_must_not_be_there_one_wins(
+    running: RunningLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever has looked waits until others could have, too.
+    look = S3Backend.get_object
+    others = threading.Event()
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        found = look(*args, **kwargs)
+        others.wait(0.05)
+        return found
+
+    monkeypatch.setattr(S3Backend, "get_object", slow)
+    s3 = running.client("s3")
+    s3.create_bucket(Bucket="ledger", CreateBucketConfiguration={"LocationConstraint": REGION})
+
+    def write(number: int) -> bool:
+        try:
+            s3.put_object(Bucket="ledger", Key=f"{number % 5}", Body=str(number).encode(), IfNoneMatch="*")
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "PreconditionFailed"
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(write, range(40)))
+    monkeypatch.undo()
+    assert sum(won) == 5
+    winners = {str(number % 5): str(number).encode() for number, first in enumerate(won) if first}
+    assert {key: s3.get_object(Bucket="ledger", Key=key)["Body"].read() for key in winners} == winners
