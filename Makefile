@@ -77,6 +77,10 @@ dag-rollback: $(VENV)/locked ## Go back to the release before
 plan: $(VENV)/locked ## Show what reservations cover of the fleet, and what the rest would cost; reads only
 	@ansible-playbook playbooks/plan.yml
 
+.PHONY: reserve
+reserve: $(VENV)/locked ## Show what closes the gap in reservations; with TOTAL=<its total> buy it
+	@ansible-playbook playbooks/reserve.yml $(if $(TOTAL),-e reservations_total=$(TOTAL))
+
 .PHONY: destroy
 destroy: $(VENV)/locked ## Remove the environment; keeps its data unless told otherwise
 	@ansible-playbook playbooks/destroy.yml

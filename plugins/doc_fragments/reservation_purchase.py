@@ -28,9 +28,9 @@ options:
   ledger_bucket:
     description:
       - The bucket in which purchases are written down, one for all who buy in the account and region. It must belong to
-        the account; M(freehold.airflow.s3_private_bucket) makes one.
+        the account; M(freehold.airflow.s3_private_bucket) makes one. When not given it is
+        C(freehold-reservations-<account>-<region>).
     type: str
-    required: true
   environment:
     description:
       - Name of the environment for which is bought. Required with O(state=present).

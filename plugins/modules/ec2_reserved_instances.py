@@ -52,7 +52,6 @@ EXAMPLES = r"""
 - name: Own reserved instances for a year, for 500 dollars at most
   freehold.airflow.ec2_reserved_instances:
     environment: production
-    ledger_bucket: freehold-reservations-123456789012-eu-west-1
     type: t4g.medium
     product: Linux/UNIX
     count: 2
@@ -65,7 +64,6 @@ EXAMPLES = r"""
 - name: Find out what became of a purchase whose answer was lost
   freehold.airflow.ec2_reserved_instances:
     state: settled
-    ledger_bucket: freehold-reservations-123456789012-eu-west-1
 """
 
 RETURN = r"""
@@ -104,6 +102,11 @@ wanted:
   description: How many should be, those of others included.
   returned: O(state=present)
   type: int
+ledger_bucket:
+  description: The bucket in which purchases are written down, whether it exists or not.
+  returned: success
+  type: str
+  sample: freehold-reservations-123456789012-eu-west-1
 differences:
   description: What was missing.
   returned: O(state=present)

@@ -27,7 +27,6 @@ EXAMPLES = r"""
 - name: Own reserved cache nodes for a year, for 500 dollars at most
   freehold.airflow.elasticache_reserved_nodes:
     environment: production
-    ledger_bucket: freehold-reservations-123456789012-eu-west-1
     type: cache.t4g.micro
     product: valkey
     count: 2
@@ -40,7 +39,6 @@ EXAMPLES = r"""
 - name: Find out what became of a purchase whose answer was lost
   freehold.airflow.elasticache_reserved_nodes:
     state: settled
-    ledger_bucket: freehold-reservations-123456789012-eu-west-1
 """
 
 RETURN = r"""
@@ -79,6 +77,11 @@ wanted:
   description: How many should be, those of others included.
   returned: O(state=present)
   type: int
+ledger_bucket:
+  description: The bucket in which purchases are written down, whether it exists or not.
+  returned: success
+  type: str
+  sample: freehold-reservations-123456789012-eu-west-1
 differences:
   description: What was missing.
   returned: O(state=present)

@@ -33,7 +33,6 @@ EXAMPLES = r"""
 - name: Own reserved DB instances for a year, for 500 dollars at most
   freehold.airflow.rds_reserved_instances:
     environment: production
-    ledger_bucket: freehold-reservations-123456789012-eu-west-1
     type: db.t4g.medium
     product: postgresql
     count: 2
@@ -46,7 +45,6 @@ EXAMPLES = r"""
 - name: Find out what became of a purchase whose answer was lost
   freehold.airflow.rds_reserved_instances:
     state: settled
-    ledger_bucket: freehold-reservations-123456789012-eu-west-1
 """
 
 RETURN = r"""
@@ -85,6 +83,11 @@ wanted:
   description: How many should be, those of others included.
   returned: O(state=present)
   type: int
+ledger_bucket:
+  description: The bucket in which purchases are written down, whether it exists or not.
+  returned: success
+  type: str
+  sample: freehold-reservations-123456789012-eu-west-1
 differences:
   description: What was missing.
   returned: O(state=present)

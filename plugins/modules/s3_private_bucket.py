@@ -12,7 +12,7 @@ version_added: 0.1.0
 short_description: Manage a bucket that only its own account can use, and only by TLS
 description:
   - Creates a bucket and keeps it closed to the public, without ACLs, encrypted, refusing everybody without TLS, and
-    deleting what is older than asked.
+    deleting what is older than asked, if anything is to be deleted.
   - M(amazon.aws.s3_bucket) and M(community.aws.s3_lifecycle) have no check mode, so that nobody could see beforehand
     that a bucket with logs would be changed.
 author:
@@ -25,9 +25,8 @@ options:
     required: true
   expiration_days:
     description:
-      - Days after which an object is deleted.
+      - Days after which an object is deleted. Without it none ever is.
     type: int
-    required: true
   incomplete_upload_days:
     description:
       - Days after which what is left of an unfinished upload is deleted.
@@ -118,21 +117,20 @@ def tls_only(bucket: str, partition: str) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def lifecycle_rule(expiration_days: int, incomplete_upload_days: int) -> dict[str, Any]:
+def lifecycle_rule(expiration_days: int | None, incomplete_upload_days: int) -> dict[str, Any]:
     return {
         "ID": RULE,
         "Status": "Enabled",
         "Filter": {"Prefix": ""},
-        "Expiration": {"Days": expiration_days},
+        **({"Expiration": {"Days": expiration_days}} if expiration_days else {}),
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": incomplete_upload_days},
     }
 
 
 def lacks_rule(current: list[dict[str, Any]], desired: list[dict[str, Any]]) -> bool:
     """Whether our rule is missing or different; rules of others do not matter."""
-    return not any(
-        all(rule.get(key) == value for key, value in desired[0].items() if key != "Filter") for rule in current
-    )
+    compared = ("ID", "Status", "Expiration", "AbortIncompleteMultipartUpload")
+    return not any(all(rule.get(key) == desired[0].get(key) for key in compared) for rule in current)
 
 
 def settings(params: dict[str, Any], partition: str) -> list[Setting]:
@@ -201,7 +199,7 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "expiration_days": {"type": "int", "required": True},
+            "expiration_days": {"type": "int"},
             "incomplete_upload_days": {"type": "int", "default": 7},
             "kms_key_id": {"type": "str", "no_log": False},
             "tags": {"type": "dict", "aliases": ["resource_tags"]},

@@ -18,7 +18,7 @@ from ansible_collections.freehold.airflow.plugins.module_utils._reservations.sho
 
 SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "settled"], "default": "present"},
-    "ledger_bucket": {"type": "str", "required": True},
+    "ledger_bucket": {"type": "str"},
     "environment": {"type": "str"},
     "type": {"type": "str"},
     "product": {"type": "str"},
@@ -90,9 +90,10 @@ def run(service: str, more: dict[str, Any]) -> None:
     try:
         order = order_of(params) if params["state"] == "present" else None
         account = _account(module.client("sts"))
+        bucket = params["ledger_bucket"] or f"freehold-reservations-{account}-{module.region}"
         buyer = Buyer(
             SHOPS[service](module.client(service), module.client(service, aws_config=once)),
-            BucketLedger(module.client("s3"), params["ledger_bucket"], account, service),
+            BucketLedger(module.client("s3"), bucket, account, service),
             SystemClock(),
             params["wait_timeout"],
         )
@@ -107,4 +108,4 @@ def run(service: str, more: dict[str, Any]) -> None:
         module.fail_json(msg=str(error))
     for warning in buyer.warnings:
         module.warn(warning)
-    module.exit_json(**result)
+    module.exit_json(**result, ledger_bucket=bucket)

@@ -50,7 +50,6 @@ class Service:
     def params(self, **more: Any) -> dict[str, Any]:
         given = {
             "environment": "lab",
-            "ledger_bucket": BUCKET,
             "type": self.type,
             "product": self.product,
             "count": 2,
@@ -285,6 +284,7 @@ def test_what_is_missing_is_bought_once_tagged_and_written_down(account: Account
     assert list(written) == [f"{of.name}/000001-intent.json", f"{of.name}/000001-outcome.json"]
     assert written[f"{of.name}/000001-outcome.json"] == {"bought": bought["id"]}
     assert account.configs == [shops.BUYING]
+    assert result["ledger_bucket"] == BUCKET
 
 
 @pytest.mark.parametrize("of", ALL, ids=lambda of: of.name)
@@ -392,10 +392,10 @@ def test_the_next_run_settles_a_purchase_without_buying(account: Account) -> Non
     assert account.run(RDS)["failed"]
     for check in (True, False):
         account.owns(RDS, RDS.reserved)
-        result = account.aws.run(RDS.module, check=check, state="settled", ledger_bucket=BUCKET)
+        result = account.aws.run(RDS.module, check=check, state="settled")
         assert [item["id"] for item in result["settled"]] == ["freehold-lab-token"]
         assert len(account.ledger()) == (1 if check else 2)
-    result = account.aws.run(RDS.module, state="settled", ledger_bucket=BUCKET)
+    result = account.aws.run(RDS.module, state="settled")
     assert (result["changed"], result["settled"]) == (False, [])
 
 

@@ -77,3 +77,11 @@ def test_a_bucket_of_another_environment_is_left_alone(aws: Any) -> None:
     run(aws, tags={"freehold:environment": "prod"})
     assert "belongs to the environment 'prod'" in run(aws)["msg"]
     assert aws.writes == []
+
+
+def test_without_an_age_nothing_is_ever_deleted(aws: Any) -> None:
+    run(aws)
+    assert names(run(aws, expiration_days=None)) == ["lifecycle"]
+    (rule,) = aws.client("s3").get_bucket_lifecycle_configuration(Bucket=NAME)["Rules"]
+    assert "Expiration" not in rule
+    assert not run(aws, expiration_days=None)["changed"]
