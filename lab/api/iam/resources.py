@@ -185,6 +185,9 @@ def _iam(request: AwsRequest) -> list[str]:
     return [f"arn:aws:iam::{ACCOUNT}:policy/{params['PolicyName']}"] if params.get("PolicyName") else []
 
 
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
 def _ec2(request: AwsRequest) -> list[str]:
     operation = str(request.operation)
     if operation.startswith(("Describe", "Get")) and operation not in ("GetConsoleOutput", "GetPasswordData"):
@@ -200,6 +203,10 @@ def _ec2(request: AwsRequest) -> list[str]:
             found.append(_arn(request, "ec2", f"{_EC2_TYPES[match.group(1)]}/{value}"))
     if request.params.get("KeyName"):
         found.append(_arn(request, "ec2", f"key-pair/{request.params['KeyName']}"))
+    if operation in ("CreateTags", "DeleteTags"):
+        # The one kind of thing whose ids have no prefix.
+        names = [str(name) for name in request.params.get("Resources") or []]
+        found += [_arn(request, "ec2", f"reserved-instances/{name}") for name in names if _UUID.fullmatch(name)]
     return found
 
 
