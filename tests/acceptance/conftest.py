@@ -50,6 +50,7 @@ ORDER = [
     "test_dag_faults",
     "test_security",
     "test_bad_input",
+    "test_reservations",
     "test_refusals_on_hosts",
     "test_reboot",
     "test_destroy",
