@@ -211,10 +211,10 @@ class Buyer:
                 outcome = {"bought": found.id}
                 return Entry(entry.number, entry.intent, outcome, entry.age), [_shown(entry.intent, found)]
             if entry.age >= SETTLE_SECONDS:
-                outcome = {"bought": None, "why": "an hour later the account did not show it"}
+                never = {"bought": None, "why": "an hour later the account did not show it"}
                 if write:
-                    self.ledger.settle(entry.number, outcome)
-                return Entry(entry.number, entry.intent, outcome, entry.age), []
+                    self.ledger.settle(entry.number, never)
+                return Entry(entry.number, entry.intent, never, entry.age), []
             if not write or self.clock.now() >= deadline:
                 raise FreeholdError(message=_open_sentence(entry))
             self.clock.sleep(_LOOK_AGAIN_SECONDS)

@@ -1,86 +1,258 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Buying reservations: only the total that was typed, only once, whatever happens to the requests."""
 
+import contextlib
+import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.integration.provisioning.conftest import Api, Run
+from tests.integration.provisioning.conftest import REGION, ROOT, Api, Run
 
 WIRING: dict[str, Any] = {
     "reservations_fleet": "{{ hosts_fleet }}",
     "reservations_database_instance_class": "db.t4g.medium",
     "reservations_broker_kind": "elasticache",
+    "reservations_wait_timeout": 0,
 }
+BUCKET = f"freehold-reservations-123456789012-{REGION}"
 TOTAL = re.compile(r"Total: (\d+\.\d\d) USD")
-SERVICES = ["ec2", "elasticache", "rds"]
+ACTION = re.compile(r"`([a-z0-9]+:[A-Za-z]+)`")
+TERMS: dict[str, Any] = {
+    "environment": "lab",
+    "years": 1,
+    "payment": "No Upfront",
+    "price_limit": "100000",
+    "wait_timeout": 0,
+}
+ONE_OF: dict[str, dict[str, Any]] = {
+    "ec2": {"type": "t3.small", "product": "Linux/UNIX"},
+    "rds": {"type": "db.t4g.small", "product": "postgresql"},
+    "elasticache": {"type": "cache.t4g.small", "product": "valkey"},
+}
+MODULES = {
+    "ec2": "ec2_reserved_instances",
+    "rds": "rds_reserved_instances",
+    "elasticache": "elasticache_reserved_nodes",
+}
+OPERATIONS = {
+    "ec2": "PurchaseReservedInstancesOffering",
+    "rds": "PurchaseReservedDBInstancesOffering",
+    "elasticache": "PurchaseReservedCacheNodesOffering",
+}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick(api: Api) -> Iterator[None]:
-    """Read the account of every test alone: what was bought stays bought."""
-    yield
+def open_ledger(api: Api, name: str = BUCKET) -> None:
+    """Make the bucket in which purchases are written down, as buy.yml does before it buys."""
+    s3 = api.client("s3")
+    with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """Give an account that owns nothing."""
+    """Give an account beside the other, where nothing is written down and nothing owned."""
     running = Api(tmp_path_factory.mktemp("account"))
     try:
         running.start()
+        open_ledger(running)
         yield running
     finally:
         running.stop()
 
 
-def reserve(api: Api, *arguments: str, **more: Any) -> Run:
-    return api.playbook("reserve", *arguments, **{**WIRING, "reservations_wait_timeout": 0, **more})
-
-
-def shown_total(run: Run) -> str:
-    found = TOTAL.search(run.output)
-    assert found, run.output
-    return found[1]
-
-
 def bought(run: Run) -> list[str]:
-    return [request["operation"] for request in run.requests if request["operation"].startswith("Purchase")]
+    return [request["operation"] for request in run.requests if request["operation"] in OPERATIONS.values()]
 
 
-def owned(api: Api) -> dict[str, int]:
-    ec2 = api.client("ec2").describe_reserved_instances()["ReservedInstances"]
-    rds = api.client("rds").describe_reserved_db_instances()["ReservedDBInstances"]
-    cache = api.client("elasticache").describe_reserved_cache_nodes()["ReservedCacheNodes"]
+def owned(api: Api, type_name: str = "") -> dict[str, int]:
+    """How many are owned, by service."""
+    counts = {}
+    for service, lists in {
+        "ec2": ("describe_reserved_instances", "ReservedInstances", "InstanceType", "InstanceCount"),
+        "rds": ("describe_reserved_db_instances", "ReservedDBInstances", "DBInstanceClass", "DBInstanceCount"),
+        "elasticache": ("describe_reserved_cache_nodes", "ReservedCacheNodes", "CacheNodeType", "CacheNodeCount"),
+    }.items():
+        operation, key, kind, count = lists
+        found = getattr(api.client(service), operation)()[key]
+        counts[service] = sum(item[count] for item in found if item[kind].endswith(type_name))
+    return counts
+
+
+def as_buyer(api: Api, name: str, without: str = "") -> dict[str, str]:
+    """The connection of a user with the permissions that are written down for planning and buying, but for one."""
+    plan = ACTION.findall((ROOT / "roles" / "reservations" / "README.md").read_text())
+    block = (ROOT / "docs" / "quickstart-aws.md").read_text().partition("```json\n")[2].partition("```")[0]
+    statements: list[dict[str, Any]] = json.loads(block)
+    assert len(statements) == 3
+    statements.append({"Effect": "Allow", "Action": plan, "Resource": "*"})
+    for statement in statements:
+        given = statement["Action"]
+        statement["Action"] = [action for action in ([given] if isinstance(given, str) else given) if action != without]
+    iam = api.client("iam")
+    iam.create_user(UserName=name)
+    policy = {"Version": "2012-10-17", "Statement": statements}
+    iam.put_user_policy(UserName=name, PolicyName="buy", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    connection = dict(api.variables()["freehold_aws_connection"])
+    return {**connection, "access_key": key["AccessKeyId"], "secret_key": key["SecretAccessKey"]}
+
+
+def task(service: str, **more: Any) -> dict[str, Any]:
     return {
-        "ec2": sum(item["InstanceCount"] for item in ec2),
-        "rds": sum(item["DBInstanceCount"] for item in rds),
-        "elasticache": sum(item["CacheNodeCount"] for item in cache),
+        "name": f"Own reservations of {service}",
+        f"freehold.airflow.{MODULES[service]}": {**TERMS, **ONE_OF[service], "count": 1, **more},
+        "register": "found",
+        "ignore_errors": True,
     }
 
 
-def test_a_purchase_is_shown_then_typed_then_made_once(account: Api) -> None:
-    run = reserve(account)
+def note(name: str, path: Path) -> dict[str, Any]:
+    content = {"content": "{{ found | to_json }}", "dest": str(path / f"{name}.json"), "mode": "0600"}
+    return {"name": f"Note {name}", "ansible.builtin.copy": content}
+
+
+def modules(api: Api, tmp_path: Path, **tasks: dict[str, Any]) -> tuple[Run, dict[str, dict[str, Any]]]:
+    """Run tasks in one play, each whatever became of the others, and return what each said."""
+    play = api.play([])
+    for name, each in tasks.items():
+        play["tasks"] += [each, note(name, tmp_path)]
+    run = api.run([play])
+    assert run.code == 0, run.output
+    return run, {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in tasks}
+
+
+def test_a_purchase_is_shown_then_typed_then_made_once(api: Api) -> None:
+    """With no more than the permissions that are written down."""
+    plays = [api.play(["reservations/buy"], **WIRING)]
+    plays[0]["vars"]["freehold_aws_connection"] = as_buyer(api, "buyer")
+    run = api.run(plays)
     assert run.code == 0, run.output
     assert run.writes == []
-    total = shown_total(run)
+    found = TOTAL.search(run.output)
+    assert found, run.output
+    total = found[1]
     assert f"make reserve TOTAL={total}" in run.output
-    run = reserve(account, "-e", f"reservations_total={float(total) + 0.01:.2f}")
+    run = api.run(plays, "-e", f"reservations_total={float(total) + 0.01:.2f}")
     assert run.code != 0
     assert "Nothing was bought" in run.output
     assert run.writes == []
-    run = reserve(account, "--check", "-e", f"reservations_total={total}")
+    run = api.run(plays, "--check", "-e", f"reservations_total={total}")
     assert run.code == 0, run.output
     assert run.writes == []
-    run = reserve(account, "-e", f"reservations_total={total}")
+    run = api.run(plays, "-e", f"reservations_total={total}")
     assert run.code == 0, run.output
-    assert len(bought(run)) == 3
-    assert owned(account) == {"ec2": 4, "rds": 1, "elasticache": 2}
-    assert "ec2: 0.0 % covered before, 0.0 % now, 100.0 % when all is paid" in run.output
-    tags = account.client("ec2").describe_reserved_instances()["ReservedInstances"][0]["Tags"]
-    assert tags == [{"Key": "freehold:environment", "Value": "lab"}]
-    run = reserve(account, "-e", f"reservations_total={total}")
+    assert sorted(bought(run)) == sorted(OPERATIONS.values())
+    assert owned(api) == {"ec2": 4, "rds": 1, "elasticache": 2}
+    assert re.search(r"ec2: 0.0 % covered before, [\d.]+ % now, 100.0 % when all is paid", run.output)
+    (reserved,) = api.client("ec2").describe_reserved_instances()["ReservedInstances"]
+    assert reserved["Tags"] == [{"Key": "freehold:environment", "Value": "lab"}]
+    # By the playbook itself, which a person types a second time.
+    run = api.playbook("reserve", "-e", f"reservations_total={total}", **WIRING)
     assert run.code == 0, run.output
     assert (run.changed, run.writes) == (0, [])
     assert "No reservation is missing" in run.output
+
+
+def test_terms_on_which_aws_sells_nothing_are_refused_before_anything_is_bought(api: Api) -> None:
+    play = api.play(["reservations/buy"], **{**WIRING, "reservations_database_instance_class": "db.m7g.large"})
+    run = api.run([play], "-e", "reservations_years=3", "-e", "reservations_total=1.00")
+    assert run.code != 0
+    assert "AWS has no reservation for 1 x db.m7g.large (rds, postgresql) for 3 years, No Upfront." in run.output
+    assert run.writes == []
+
+
+def test_lost_and_refused_requests_never_buy_twice(api: Api, tmp_path: Path) -> None:
+    open_ledger(api)
+    for service, operation in OPERATIONS.items():
+        for kind in ("throttled", "lost-after", "lost-before"):
+            api.admin("faults", {"operation": operation, "kind": kind})
+        run, found = modules(
+            api,
+            tmp_path,
+            throttled=task(service),
+            found=task(service),
+            again=task(service),
+            lost=task(service, count=2),
+            blocked=task(service, count=2),
+        )
+        assert "throttles requests and took no purchase" in found["throttled"]["msg"]
+        assert (found["found"]["changed"], len(found["found"]["bought"])) == (True, 1)
+        assert not found["again"]["changed"]
+        assert "run this again an hour from now" in found["lost"]["msg"]
+        assert "has no outcome yet" in found["blocked"]["msg"]
+        assert bought(run) == [operation] * 3
+        assert owned(api, ".small")[service] == 1
+
+
+def test_a_missing_permission_is_named(account: Api, tmp_path: Path) -> None:
+    for service, operation in OPERATIONS.items():
+        missing = f"{service}:{operation}"
+        connection = as_buyer(account, f"no-{service}", without=missing)
+        play = account.play([])
+        play["vars"]["freehold_aws_connection"] = connection
+        play["tasks"] = [task(service)]
+        run = account.run([play])
+        assert f"The permission {missing} is missing; nothing was bought" in run.output
+        assert owned(account)[service] == 0
+
+
+def test_of_two_runs_at_once_one_buys(account: Api) -> None:
+    play = account.play([])
+    play["tasks"] = [{**task("ec2", count=3, wait_timeout=120), "ignore_errors": False}]
+    playbook = account.home / "twice.yml"
+    playbook.write_text(yaml.safe_dump([play]))
+    command: list[str | Path] = [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", playbook]
+    before = len(account.logged())
+    runs = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [run.communicate(timeout=300)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outputs
+    operations = [request["operation"] for request in account.logged()[before:]]
+    assert operations.count(OPERATIONS["ec2"]) == 1
+    assert owned(account)["ec2"] == 3
+    assert sorted(bool("changed=1" in output) for output in outputs) == [False, True]
+
+
+def test_the_quota_of_a_month_is_told(account: Api, tmp_path: Path) -> None:
+    _, found = modules(
+        account,
+        tmp_path,
+        ours=task("ec2", count=21, max_count=50),
+        aws=task("ec2", count=21, max_count=50, monthly_quota=0),
+    )
+    assert "AWS sells 20 reserved instances a month for a region" in found["ours"]["msg"]
+    assert "beyond a quota of the account; nothing was bought" in found["aws"]["msg"]
+    assert "ReservedInstancesLimitExceeded" in found["aws"]["msg"]
+
+
+def test_the_gate_stops_site_before_the_first_write(account: Api) -> None:
+    run = account.playbook("provision", **WIRING, reservations_minimum_coverage=50)
+    assert run.code != 0
+    assert "Reservations cover only" in run.output
+    assert "0.0 % of elasticache and 0.0 % of rds, but reservations_minimum_coverage demands 50" in run.output
+    assert "2 x cache.t4g.micro (elasticache, valkey), 1 x db.t4g.medium (rds, postgresql)" in run.output
+    assert "playbooks/reserve.yml" in run.output
+    assert run.writes == []
+
+
+def test_the_gate_lets_a_covered_fleet_pass_and_asks_nothing_when_it_is_off(api: Api, tmp_path: Path) -> None:
+    # A ledger of its own: another test leaves a purchase without an outcome behind.
+    ledger = "freehold-reservations-gate"
+    open_ledger(api, ledger)
+    fleet = {"ec2": ("t3.medium", 4), "rds": ("db.t4g.medium", 1), "elasticache": ("cache.t4g.micro", 2)}
+    orders = {
+        service: task(service, type=name, count=count, ledger_bucket=ledger) for service, (name, count) in fleet.items()
+    }
+    modules(api, tmp_path, **orders)
+    run = api.run([api.play(["reservations/gate"], **WIRING, reservations_minimum_coverage=100)])
+    assert run.code == 0, run.output
+    assert [request["operation"] for request in run.requests if "Reserved" in request["operation"]] != []
+    run = api.run([api.play(["reservations/gate"], **WIRING)])
+    assert run.code == 0, run.output
+    assert run.requests == []

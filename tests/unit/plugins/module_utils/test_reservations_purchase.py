@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -124,7 +125,7 @@ class World:
 
     def together(self, *orders: Order) -> list[Run]:
         """Run several orders at once."""
-        return self.drive(*(Run(self, lambda run, order=order: buyer(self, run).ensure(order)) for order in orders))
+        return self.drive(*(Run(self, partial(ensure, self, order)) for order in orders))
 
     def drive(self, *runs: Run) -> list[Run]:
         """Let runs take turns as the dice choose, until all have ended."""
@@ -244,6 +245,10 @@ def offering(order: Order, **parts: Any) -> dict[str, Any]:
 
 def buyer(world: World, run: Run) -> Buyer:
     return Buyer(FakeShop(world, run), FakeLedger(world, run), Clock(world, run), 300)
+
+
+def ensure(world: World, order: Order, run: Run) -> dict[str, Any]:
+    return buyer(world, run).ensure(order)
 
 
 @pytest.mark.parametrize("named", [False, True], ids=["without a client token", "with an id of one's own"])
@@ -382,14 +387,14 @@ def test_what_is_not_as_asked_is_refused_before_anything_is_written(
 def test_of_several_offerings_one_must_be_named() -> None:
     world = calm()
 
-    def body(run: Run, order: Order) -> Any:
+    def body(order: Order, run: Run) -> Any:
         one = buyer(world, run)
         shop: Any = one.shop
         shop.sold = [offering(ORDER), offering(ORDER, id="offer-2")]
         return one.ensure(order)
 
     for order in (ORDER, replace(ORDER, offering_id="offer-2")):
-        run = Run(world, lambda run, order=order: body(run, order))
+        run = Run(world, partial(body, order))
         world.drive(run)
         if order.offering_id:
             assert run.result["bought"][0]["offering"] == "offer-2"

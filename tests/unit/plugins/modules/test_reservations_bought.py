@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations import buying, shops
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations.ledger import BucketLedger
 from ansible_collections.freehold.airflow.plugins.modules import (
     ec2_reserved_instances,
     elasticache_reserved_nodes,
@@ -540,7 +541,7 @@ def test_a_ledger_that_somebody_changed_is_not_trusted(account: Account) -> None
 
 
 def test_the_ledgers_first_write_stays(account: Account) -> None:
-    ledger = buying.BucketLedger(account.aws.client("s3"), BUCKET, "123456789012", "ec2")
+    ledger = BucketLedger(account.aws.client("s3"), BUCKET, "123456789012", "ec2")
     assert ledger.last() is None
     assert ledger.begin(1, {"token": "mine"})
     assert not ledger.begin(1, {"token": "yours"})
