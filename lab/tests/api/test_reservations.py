@@ -314,46 +314,7 @@ def test_databases_for_three_years_want_money_at_the_start_and_standbys_double(r
     assert pair == pytest.approx(2 * single, abs=1)
 
 
-def test_nobody_buys_without_permission(running: RunningLab) -> None:
-    iam = running.client("iam")
-    iam.create_user(UserName="reader")
-    policy = (
-        '{"Version": "2012-10-17", "Statement":'
-        ' [{"Effect": "Allow", "Action": "ec2:DescribeReserved*", "Resource": "*"}]}'
-    )
-    iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=policy)
-    key = iam.create_access_key(UserName="reader")["AccessKey"]
-    credentials = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
-    reader = running.client("ec2", **credentials)
-    name = offering(reader)["ReservedInstancesOfferingId"]
-    call = reader.purchase_reserved_instances_offering
-    assert code(call, ReservedInstancesOfferingId=name, InstanceCount=1) == "UnauthorizedOperation"
-    assert code(call, ReservedInstancesOfferingId=name, InstanceCount=1, DryRun=True) == "UnauthorizedOperation"
-
-
-def test_the_price_list_has_what_is_sold_and_a_reservation_is_cheaper(running: RunningLab, ec2: Any) -> None:
-    pricing = running.client("pricing")
-
-    def hours(service: str, **attributes: str) -> dict[str, float]:
-        wanted = {"regionCode": REGION, **attributes}
-        filters = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()]
-        pages = pricing.get_paginator("get_products").paginate(ServiceCode=service, Filters=filters)
-        found = [json.loads(text) for page in pages for text in page["PriceList"]]
-        return {
-            item["product"]["attributes"]["usagetype"]: float(dimension["pricePerUnit"]["USD"])
-            for item in found
-            for term in item["terms"]["OnDemand"].values()
-            for dimension in term["priceDimensions"].values()
-        }
-
-    price = hours("AmazonEC2", instanceType="t4g.medium", capacitystatus="Used")["BoxUsage:t4g.medium"]
-    assert offering(ec2)["RecurringCharges"][0]["Amount"] < price
-    assert len(hours("AmazonElastiCache", instanceType="cache.t4g.micro", cacheEngine="Valkey")) == 2
-    assert hours("AmazonRDS", instanceType="db.none") == {}
-    assert code(pricing.get_products, ServiceCode="AmazonMWAA") == "NotFoundException"
-
-
-# ---- on demand ------------------------------------------------------------------------------------------------------
+# ---- faults on demand ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("kind", "bought"), [("lost-before", 0), ("lost-after", 1)])
@@ -423,3 +384,42 @@ def test_of_many_who_write_an_object_that_must_not_be_there_one_wins(
     assert sum(won) == 5
     winners = {str(number % 5): str(number).encode() for number, first in enumerate(won) if first}
     assert {key: s3.get_object(Bucket="ledger", Key=key)["Body"].read() for key in winners} == winners
+
+
+def test_nobody_buys_without_permission(running: RunningLab) -> None:
+    iam = running.client("iam")
+    iam.create_user(UserName="reader")
+    policy = (
+        '{"Version": "2012-10-17", "Statement":'
+        ' [{"Effect": "Allow", "Action": "ec2:DescribeReserved*", "Resource": "*"}]}'
+    )
+    iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="reader")["AccessKey"]
+    credentials = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+    reader = running.client("ec2", **credentials)
+    name = offering(reader)["ReservedInstancesOfferingId"]
+    call = reader.purchase_reserved_instances_offering
+    assert code(call, ReservedInstancesOfferingId=name, InstanceCount=1) == "UnauthorizedOperation"
+    assert code(call, ReservedInstancesOfferingId=name, InstanceCount=1, DryRun=True) == "UnauthorizedOperation"
+
+
+def test_the_price_list_has_what_is_sold_and_a_reservation_is_cheaper(running: RunningLab, ec2: Any) -> None:
+    pricing = running.client("pricing")
+
+    def hours(service: str, **attributes: str) -> dict[str, float]:
+        wanted = {"regionCode": REGION, **attributes}
+        filters = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()]
+        pages = pricing.get_paginator("get_products").paginate(ServiceCode=service, Filters=filters)
+        found = [json.loads(text) for page in pages for text in page["PriceList"]]
+        return {
+            item["product"]["attributes"]["usagetype"]: float(dimension["pricePerUnit"]["USD"])
+            for item in found
+            for term in item["terms"]["OnDemand"].values()
+            for dimension in term["priceDimensions"].values()
+        }
+
+    price = hours("AmazonEC2", instanceType="t4g.medium", capacitystatus="Used")["BoxUsage:t4g.medium"]
+    assert offering(ec2)["RecurringCharges"][0]["Amount"] < price
+    assert len(hours("AmazonElastiCache", instanceType="cache.t4g.micro", cacheEngine="Valkey")) == 2
+    assert hours("AmazonRDS", instanceType="db.none") == {}
+    assert code(pricing.get_products, ServiceCode="AmazonMWAA") == "NotFoundException"

@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations import buying, shops
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.ledger import BucketLedger
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations.purchase import NotBought
 from ansible_collections.freehold.airflow.plugins.modules import (
     ec2_reserved_instances,
     elasticache_reserved_nodes,
@@ -425,6 +426,23 @@ def test_an_error_of_aws_itself_is_no_refusal(account: Account, code: str, statu
     account.owns(EC2)
     assert "is not known" in account.run(EC2)["msg"]
     assert list(account.ledger()) == ["ec2/000001-intent.json"]
+
+
+@pytest.mark.parametrize("of", ALL, ids=lambda of: of.name)
+def test_the_clock_is_looked_at_right_before_the_signature(aws: Any, of: Service) -> None:
+    client = aws.client(of.name)
+    seen: list[str] = []
+    client.meta.events.register("before-send", lambda **_: seen.append("sent"))
+    intent = {"offering": "offer-1", "count": 1, "name": "freehold-lab-token", "tags": {}}
+
+    def too_late() -> None:
+        seen.append("looked")
+        raise NotBought(message="too late")
+
+    with pytest.raises(NotBought, match="too late"):
+        shops.SHOPS[of.name](client, client).purchase(intent, too_late)
+    assert "looked" in seen
+    assert "sent" not in seen
 
 
 def test_ec2_throttles_with_503_and_that_is_a_refusal(account: Account) -> None:
