@@ -11,7 +11,7 @@ import yaml
 
 from tests.integration.provisioning.conftest import ACCESS_KEY, REGION, SECRET_KEY, Api, Run
 
-PLAYBOOKS = ["site", "provision", "configure", "deploy", "verify", "dag_sync", "destroy", "password"]
+PLAYBOOKS = ["site", "provision", "configure", "deploy", "verify", "dag_sync", "destroy", "password", "reserve"]
 EVERYBODY = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"}]}
 
 
