@@ -121,7 +121,7 @@ def reservation_priced(report: Data, prices: Sequence[Data]) -> dict[str, Any]:
 
     def monthly(item: Data, copies: int) -> Decimal | None:
         found = known.get((item["service"], item["type"], item["product"], copies))
-        return _exact(found["hourly"]) * _HOURS_OF_A_MONTH if found else None
+        return _exact(found["amount"]) * _HOURS_OF_A_MONTH if found else None
 
     costs = [(item, monthly(item, item["copies"])) for item in report["fleet"]]
     services = []

@@ -131,7 +131,7 @@ def test_a_rest_too_small_for_any_reservation_is_not_called_covered() -> None:
 
 
 PRICES = [
-    {"service": service, "type": name, "product": product, "copies": copies, "hourly": hourly}
+    {"service": service, "type": name, "product": product, "copies": copies, "amount": hourly, "unit": "hour"}
     | {"currency": "USD", "published": "2026-11-20T00:00:00Z", "region": "eu-west-1"}
     for service, name, product, copies, hourly in [
         ("ec2", "t4g.medium", "Linux/UNIX", 1, 0.04),
