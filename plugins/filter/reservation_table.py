@@ -14,12 +14,12 @@ from ansible_collections.freehold.airflow.plugins.module_utils._reservations.wor
 
 Plan = Mapping[str, Any]
 
-# Ansible indents what it prints by four or six.
-WIDTH = 94
+# Ansible indents what it prints by eight.
+WIDTH = 92
 
 
-def reservation_table(plan: Plan) -> list[str]:
-    """The plan as lines, of which none is longer than a terminal is wide."""
+def reservation_table(plan: Plan, notes: Sequence[str] = ()) -> list[str]:
+    """The plan as lines, of which none is longer than a terminal is wide, with notes below."""
     found = plan["costs"]
     blocks = [
         _wrapped([f"Environment {plan['environment']} in {plan['region']}, {plan['at'][:10]}", words.answer(plan)]),
@@ -29,7 +29,7 @@ def reservation_table(plan: Plan) -> list[str]:
         _lines("Beside it, a month", found["beside"]["lines"], found["currency"]),
         _lines("On Amazon MWAA, a month", found["mwaa"]["lines"], found["currency"]),
         _wrapped([*words.gap(plan), *words.notices(plan)]),
-        _wrapped(_sources(plan)),
+        _wrapped([*_sources(plan), *notes]),
     ]
     return [line for block in blocks if block for line in ["", *block]][1:]
 

@@ -141,7 +141,7 @@ def fleet(plan: Plan) -> list[dict[str, str]]:
             "units": number(sum(item["units"] for item in items)),
             "covered": number(sum(item["covered"] for item in items)),
             "percent": f"{min(item['percent'] for item in items):.1f}",
-            "by": _some(reservations) or "on demand",
+            "by": _first(reservations) or "on demand",
         }
         for (service, name, copies, reservations), items in groups.items()
     ]
@@ -170,16 +170,18 @@ def purchase(plan: Plan) -> list[list[str]]:
 def unsold(plan: Plan) -> list[str]:
     """Which way of buying leaves what on demand, because AWS does not sell it so."""
     return [
-        f"{term(option)}: AWS does not sell {_some(option['not_sold'])} so; it stays on demand."
+        f"{term(option)}: AWS does not sell {', '.join(option['not_sold'])} so; it stays on demand."
         for option in plan["costs"]["options"]
         if option["not_sold"]
     ]
 
 
-def _some(names: Sequence[str]) -> str:
-    """Names, or as many as there is room for; ids of EC2 are told by their beginning."""
-    short = [name[:8] if len(name) == 36 else name for name in names]
-    return ", ".join(short[:2]) + (f" and {len(short) - 2} more" if len(short) > 2 else "")
+def _first(names: Sequence[str]) -> str:
+    """The first of some ids, as far as there is room for it, and how many more there are; EC2's begin well enough."""
+    if not names:
+        return ""
+    name = names[0][:8] if len(names[0]) == 36 else names[0] if len(names[0]) <= 20 else f"{names[0][:18]}.."
+    return name + (f" +{len(names) - 1}" if len(names) > 1 else "")
 
 
 def gap(plan: Plan) -> list[str]:

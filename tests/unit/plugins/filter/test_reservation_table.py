@@ -21,13 +21,25 @@ def line(beginning: str, **given: Any) -> str:
 
 def test_the_answer_comes_first() -> None:
     lines = reservation_table(example())
-    assert lines[:5] == [
-        "Environment prod in eu-west-1, 2026-11-23",
-        "Reservations cover 13.7 % of what could be reserved. The environment costs 277.26 USD a month",
-        "  today, 207.91 with the recommended purchase (1 year, No Upfront); the same work on Amazon",
-        "  MWAA costs 478.15, so that 57 % of that is saved.",
-        "",
-    ]
+    assert lines[0] == "Environment prod in eu-west-1, 2026-11-23"
+    assert " ".join(line.strip() for line in lines[1 : lines.index("")]) == (
+        "Reservations cover 13.7 % of what could be reserved. The environment costs 277.26 USD a month today, 207.91"
+        " with the recommended purchase (1 year, No Upfront); the same work on Amazon MWAA costs 478.15, so that 57 %"
+        " of that is saved."
+    )
+
+
+def test_notes_come_last_and_are_folded_too() -> None:
+    lines = reservation_table(example(), ["Savings Plans are not counted.", "word " * 30])
+    assert lines[-3] == "Savings Plans are not counted."
+    assert max(map(len, lines)) <= WIDTH
+
+
+def test_long_ids_are_cut_and_many_are_counted() -> None:
+    ids = ["a" * 63, "ce173897-2444-4c0f-828b-004ac77530a9", "third"]
+    owned = [{**OWNED[0], "reserved_instances_id": name, "instance_type": "t4g.micro"} for name in ids]
+    shown = line("EC2    t4g.medium  ", owned=owned, wanted=WANTED[:1])
+    assert shown.endswith(f"{'a' * 18}.. +2")
 
 
 def test_what_is_alike_is_one_line() -> None:
