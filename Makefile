@@ -74,7 +74,7 @@ dag-rollback: $(VENV)/locked ## Go back to the release before
 	@ansible-playbook playbooks/dag-rollback.yml
 
 .PHONY: plan
-plan: $(VENV)/locked ## Show what reservations cover of the fleet, and what the rest would cost; reads only
+plan: $(VENV)/locked ## Say what it costs: with reservations, without, and on MWAA; reads only
 	@ansible-playbook playbooks/plan.yml
 
 .PHONY: destroy

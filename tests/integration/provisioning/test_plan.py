@@ -100,9 +100,14 @@ def as_reader(api: Api, name: str, without: str = "") -> dict[str, str]:
     text = (ROOT / "roles" / "reservations" / "README.md").read_text()
     actions = [action for action in re.findall(r"`([a-z0-9]+:[A-Za-z]+)`", text) if action != without]
     assert len(actions) >= 9
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    return as_user(api, name, {"Version": "2012-10-17", "Statement": [statement]})
+
+
+def as_user(api: Api, name: str, policy: dict[str, Any]) -> dict[str, str]:
+    """The connection of a user who has one policy."""
     iam = api.client("iam")
     iam.create_user(UserName=name)
-    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]}
     iam.put_user_policy(UserName=name, PolicyName="read", PolicyDocument=json.dumps(policy))
     key = iam.create_access_key(UserName=name)["AccessKey"]
     connection = dict(api.variables()["freehold_aws_connection"])
@@ -206,3 +211,11 @@ def test_a_session_that_is_over_is_told_in_aws_words(api: Api) -> None:
     assert run.code != 0
     assert "expired" in run.output
     assert run.writes == []
+
+
+def test_the_documented_policy_is_enough_for_the_whole_playbook(api: Api, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "what-will-it-cost.md").read_text()
+    policy = json.loads(text.split("```json")[1].split("```")[0])
+    run, found = plan(api, tmp_path, freehold_aws_connection=as_user(api, "planner", policy))
+    assert run.writes == []
+    assert found["costs"]["today"] is not None
