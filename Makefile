@@ -74,7 +74,7 @@ dag-rollback: $(VENV)/locked ## Go back to the release before
 	@ansible-playbook playbooks/dag-rollback.yml
 
 .PHONY: plan
-plan: $(VENV)/locked ## Show what reservations cover of the fleet, and what the rest would cost; reads only
+plan: $(VENV)/locked ## Say what it costs: with reservations, without, and on MWAA; reads only
 	@ansible-playbook playbooks/plan.yml
 
 .PHONY: reserve
@@ -143,7 +143,7 @@ acceptance-all: setup ## The same, and what make test has no time for: faults, r
 	pytest -q tests/acceptance
 
 # What make test looks at in the running lab; make test-all looks at the rest of tests/acceptance too.
-ACCEPTANCE := test_site.py test_second_run.py test_check_mode.py test_entrance.py test_access.py test_browser.py \
+ACCEPTANCE := test_site.py test_second_run.py test_check_mode.py test_entrance.py test_access.py test_plan.py test_browser.py \
 	test_workflow.py test_dag_releases.py test_security.py test_bad_input.py test_lab_down.py
 
 .PHONY: test

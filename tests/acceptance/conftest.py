@@ -43,6 +43,7 @@ ORDER = [
     "test_check_mode",
     "test_entrance",
     "test_access",
+    "test_plan",
     "test_browser",
     "test_example_dags",
     "test_workflow",

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The price list's GetProducts for what reservations are sold of: sample prices, the same in every region."""
+"""The price list's GetProducts: sample prices, the same in every region.
+
+Of what reservations are sold for, of what an environment has beside it (disks, load balancer, NAT gateway, public
+addresses), and of Amazon MWAA.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,10 @@ from typing import Any
 from lab.api.errors import AwsError
 from lab.api.operations import answers
 from lab.api.request import AwsRequest
-from lab.api.services.reservation_terms import offering_id, on_demand, page, prices
+from lab.api.services.reservation_terms import beside, offering_id, on_demand, page, prices
 
-_SERVICES = {"AmazonEC2": "ec2", "AmazonRDS": "rds", "AmazonElastiCache": "elasticache"}
+_RESERVABLE = {"AmazonEC2": "ec2", "AmazonRDS": "rds", "AmazonElastiCache": "elasticache"}
+_SERVICES = (*_RESERVABLE, "AmazonMWAA", "AmazonVPC", "AWSELB")
 # When the sample data was put together; see reservation_prices.json.
 _PUBLISHED = "2026-07-01T00:00:00Z"
 _ENGINES = {"postgresql": "PostgreSQL", "valkey": "Valkey", "redis": "Redis", "memcached": "Memcached"}
@@ -38,29 +43,32 @@ def _variants(service: str, type_name: str, hourly: float) -> Iterator[tuple[str
             yield f"ExtendedSupport-Yr1Yr2-NodeUsage-:{type_name}", {"cacheEngine": engine}, hourly * factor * 0.8
 
 
+def _product(code: str, region: str, usage_type: str, unit: str, price: float, **attributes: str) -> dict[str, Any]:
+    """One product in the price list's form."""
+    sku = offering_id(region, usage_type, json.dumps(attributes, sort_keys=True))[:8].upper()
+    dimension = {"unit": unit, "pricePerUnit": {"USD": f"{price:.10f}"}, "description": "sample data of the lab"}
+    term = {"sku": sku, "priceDimensions": {f"{sku}.JRTCKXETXF.6YS6EN2CT7": dimension}}
+    return {
+        "product": {"sku": sku, "attributes": {"regionCode": region, "usagetype": usage_type, **attributes}},
+        "serviceCode": code,
+        "terms": {"OnDemand": {f"{sku}.JRTCKXETXF": term}},
+        "publicationDate": _PUBLISHED,
+    }
+
+
 @cache
-def _products(service_code: str, region: str) -> list[dict[str, Any]]:
-    service = _SERVICES[service_code]
-    found = []
-    for type_name, hourly in on_demand(service):
-        for usage_type, attributes, price in _variants(service, type_name, hourly):
-            sku = offering_id(region, usage_type, json.dumps(attributes, sort_keys=True))[:8].upper()
-            dimension = {
-                "unit": "Hrs",
-                "pricePerUnit": {"USD": f"{price:.10f}"},
-                "description": "sample data of the lab",
-            }
-            term = {"sku": sku, "priceDimensions": {f"{sku}.JRTCKXETXF.6YS6EN2CT7": dimension}}
-            named = {"regionCode": region, "instanceType": type_name, "usagetype": usage_type}
-            found.append(
-                {
-                    "product": {"sku": sku, "attributes": {**named, **attributes}},
-                    "serviceCode": service_code,
-                    "terms": {"OnDemand": {f"{sku}.JRTCKXETXF": term}},
-                    "publicationDate": _PUBLISHED,
-                }
-            )
-    return found
+def _products(code: str, region: str) -> list[dict[str, Any]]:
+    service = _RESERVABLE.get(code)
+    reservable = [
+        _product(code, region, usage_type, "Hrs", price, instanceType=type_name, **attributes)
+        for type_name, hourly in (on_demand(service) if service else [])
+        for usage_type, attributes, price in _variants(service or "", type_name, hourly)
+    ]
+    return reservable + [
+        _product(code, region, row["usagetype"], row["unit"], row["price"], **row["attributes"])
+        for row in beside()
+        if row["code"] == code
+    ]
 
 
 @answers("pricing", "GetProducts")

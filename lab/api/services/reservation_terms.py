@@ -21,11 +21,23 @@ _NAMESPACE = uuid.UUID("6f0c2f6e-0d2b-4c1e-9b43-7a5f0f4f5a11")
 
 
 @cache
-def prices(service: str) -> dict[str, Any]:
-    """The sample prices of a service; the file says where they come from."""
+def _sample() -> dict[str, Any]:
+    """The sample data; the file says where it comes from."""
     read: dict[str, Any] = json.loads(Path(__file__).with_name("reservation_prices.json").read_text())
-    found: dict[str, Any] = read[service]
-    return {**found, "units": read["units"]}
+    return read
+
+
+@cache
+def prices(service: str) -> dict[str, Any]:
+    """The sample prices of a service that sells reservations."""
+    found: dict[str, Any] = _sample()[service]
+    return {**found, "units": _sample()["units"]}
+
+
+def beside() -> list[dict[str, Any]]:
+    """The sample prices of what nobody can reserve."""
+    rows: list[dict[str, Any]] = _sample()["beside"]
+    return rows
 
 
 @dataclass(frozen=True)

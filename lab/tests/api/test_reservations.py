@@ -422,4 +422,8 @@ def test_the_price_list_has_what_is_sold_and_a_reservation_is_cheaper(running: R
     assert offering(ec2)["RecurringCharges"][0]["Amount"] < price
     assert len(hours("AmazonElastiCache", instanceType="cache.t4g.micro", cacheEngine="Valkey")) == 2
     assert hours("AmazonRDS", instanceType="db.none") == {}
-    assert code(pricing.get_products, ServiceCode="AmazonMWAA") == "NotFoundException"
+    assert code(pricing.get_products, ServiceCode="AmazonBraket") == "NotFoundException"
+    # With its source and date in the sample's file.
+    assert hours("AmazonMWAA", type="Worker")["Airflow-SmallWorker"] == 0.055
+    assert hours("AWSELB")["LoadBalancerUsage"] == 0.0225
+    assert hours("AmazonEC2", volumeApiName="gp3") == {"EBS:VolumeUsage.gp3": 0.08}

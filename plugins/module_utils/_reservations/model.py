@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 
 Service = Literal["ec2", "rds", "elasticache"]
@@ -39,8 +40,29 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Price:
+    """What one reservation costs: at the start, and in each of the hours of its term.
+
+    ``currency`` is empty where AWS does not say it (ElastiCache).
+    """
+
+    upfront: Decimal
+    hourly: Decimal
+    hours: Decimal
+    currency: str = ""
+
+    @property
+    def amortised(self) -> Decimal:
+        """What an hour costs when what was paid at the start is spread over the term."""
+        return self.hourly + self.upfront / self.hours
+
+
+@dataclass(frozen=True)
 class Reservation:
-    """One purchase of ``count`` equal reservations. ``zone`` is empty for a regional one."""
+    """One purchase of ``count`` equal reservations.
+
+    ``zone`` is empty for a regional one; ``price`` is none where it is not known.
+    """
 
     id: str
     service: Service
@@ -54,6 +76,7 @@ class Reservation:
     state: str = "active"
     start: datetime | None = None
     end: datetime | None = None
+    price: Price | None = None
 
     def standing(self, at: datetime) -> Standing:
         """What AWS's state and the term mean for the bill at a time.

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.model import (
     MULTI_AZ,
     SINGLE,
+    Price,
     Reservation,
     Usage,
 )
@@ -118,6 +120,31 @@ def cache_usage(cluster: Described, account: str = "", ours: bool = False) -> li
     ]
 
 
+def reserved_price(described: Described) -> Price | None:
+    """What one of a purchase costs, or None where AWS does not tell, or charges at other times than every hour."""
+    charges = described.get("recurring_charges")
+    seconds = int(described.get("duration") or 0)
+    if (charges is None and described.get("fixed_price") is None) or not seconds:
+        return None
+    hourly = _money(described.get("usage_price"))
+    for charge in charges or []:
+        # RDS and ElastiCache have names of their own for both.
+        if charge.get("frequency", charge.get("recurring_charge_frequency")) != "Hourly":
+            return None
+        hourly += _money(charge.get("amount", charge.get("recurring_charge_amount")))
+    return Price(
+        upfront=_money(described.get("fixed_price")),
+        hourly=hourly,
+        hours=Decimal(seconds) / 3600,
+        currency=described.get("currency_code") or "",
+    )
+
+
+def _money(value: Any) -> Decimal:
+    """An amount as AWS wrote it, without what binary numbers add to it."""
+    return Decimal(str(value or 0))
+
+
 def ec2_reservation(described: Described, account: str = "") -> Reservation:
     """A reserved instance."""
     zonal = described.get("scope") != "Region"
@@ -134,6 +161,7 @@ def ec2_reservation(described: Described, account: str = "") -> Reservation:
         state=described["state"],
         start=moment(described.get("start")),
         end=moment(described.get("end")),
+        price=reserved_price(described),
     )
 
 
@@ -150,6 +178,7 @@ def rds_reservation(described: Described, account: str = "") -> Reservation:
         state=described["state"],
         start=moment(described.get("start_time")),
         end=moment(described.get("end")),
+        price=reserved_price(described),
     )
 
 
@@ -165,4 +194,9 @@ def cache_reservation(described: Described, account: str = "") -> Reservation:
         state=described["state"],
         start=moment(described.get("start_time")),
         end=moment(described.get("end")),
+        price=reserved_price(described),
     )
+
+
+# By service, as the modules that read reservations answer.
+RESERVATION_READERS = {"ec2": ec2_reservation, "rds": rds_reservation, "elasticache": cache_reservation}

@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations import words
+
 from tests.integration.provisioning.conftest import ROOT, Api, Run
 
 WIRING: dict[str, Any] = {
@@ -52,18 +55,25 @@ def test_the_plan_changes_nothing_and_what_it_names_closes_the_gap(api: Api, tmp
         ("rds", 4, 0.0),
     ]
     assert [(item["type"], item["count"]) for item in found["closing"]] == [("t3.medium", 4), ("db.t4g.medium", 2)]
-    assert "To close the gap: 4 x t3.medium" in run.output
-    # The lab's sample price of a t3.medium is 0.0416 an hour.
-    assert found["services"][0]["on_demand"] == found["services"][0]["still_on_demand"] == 121.47
-    assert "ec2 would cost 121.47 USD a month on demand; 121.47 of it is not covered" in run.output
-    yearly = [item for item in found["offers"] if (item["service"], item["years"]) == ("ec2", 1)]
-    assert {item["payment"]: item["break_even"] for item in yearly}["No Upfront"] == 0
-    assert all(30 < item["saving"] < 45 for item in yearly)
+    assert "4 x t3.medium      Linux/UNIX" in run.output
+    # The lab's sample prices: t3.medium 0.0416 an hour, db.t4g.medium with a standby 0.13; 730 hours a month.
+    costs = found["costs"]
+    assert costs["on_demand"]["open"] == costs["today"]["open"] == round(730 * (4 * 0.0416 + 0.13), 2)
+    # 80 GiB of disks and 20 GiB of database twice, a load balancer, a NAT gateway, and three addresses.
+    assert costs["beside"]["month"] == round(80 * 0.08 + 20 * 0.23 + 730 * (0.0225 + 0.045 + 3 * 0.005) + 0.005, 2)
+    # Two hosts of 4 GiB run eight tasks each: four small workers, three of which cost extra.
+    assert costs["mwaa"]["month"] == round(730 * (0.49 + 3 * 0.055), 2)
+    assert "MWAA: mw1.small with 4 workers, 2 schedulers and 2 web servers" in run.output
+    chosen = next(item for item in costs["options"] if item["recommended"])
+    assert (chosen["years"], chosen["payment"], chosen["break_even"]) == (1, "No Upfront", 0)
+    assert f"{chosen['month']:,.2f} with the recommended purchase" in " ".join(run.output.split())
     for service in ("ec2", "rds"):
         buy(api, found, service)
     run, found = plan(api, tmp_path)
     assert [item["percent"] for item in found["services"]] == [100.0, 100.0]
-    assert [item["still_on_demand"] for item in found["services"]] == [0, 0]
+    assert (found["costs"]["covered_percent"], found["costs"]["today"]["open"]) == (100.0, 0.0)
+    # Without money at the start, what was bought costs what the offers said.
+    assert found["costs"]["today"]["reserved"] == pytest.approx(chosen["bought"], abs=0.01)
     assert "Everything is covered." in run.output
     assert run.writes == []
 
@@ -90,9 +100,14 @@ def as_reader(api: Api, name: str, without: str = "") -> dict[str, str]:
     text = (ROOT / "roles" / "reservations" / "README.md").read_text()
     actions = [action for action in re.findall(r"`([a-z0-9]+:[A-Za-z]+)`", text) if action != without]
     assert len(actions) >= 9
+    statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
+    return as_user(api, name, {"Version": "2012-10-17", "Statement": [statement]})
+
+
+def as_user(api: Api, name: str, policy: dict[str, Any]) -> dict[str, str]:
+    """The connection of a user who has one policy."""
     iam = api.client("iam")
     iam.create_user(UserName=name)
-    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]}
     iam.put_user_policy(UserName=name, PolicyName="read", PolicyDocument=json.dumps(policy))
     key = iam.create_access_key(UserName=name)["AccessKey"]
     connection = dict(api.variables()["freehold_aws_connection"])
@@ -116,17 +131,91 @@ def test_without_prices_the_plan_is_in_units_and_says_so(api: Api) -> None:
     play["vars"]["freehold_aws_connection"] = as_reader(api, "unpriced", without="pricing:GetProducts")
     run = api.run([play])
     assert run.code == 0, run.output
-    assert "Without prices on demand nothing is said of savings" in run.output
-    assert "pricing:GetProducts" in run.output
-    assert "a month on demand" not in run.output
+    told = " ".join(run.output.split())
+    assert "Reservations cover 0 % of EC2 and 0 % of RDS, in units" in told
+    assert "pricing:GetProducts" in told
+    assert "a month today" not in told
+    assert "To close the gap" in told
 
 
 def test_the_project_wires_the_plan(api: Api, tmp_path: Path) -> None:
     """With the lab's inventory and group_vars, where only the connection is this test's."""
     connection = api.variables()["freehold_aws_connection"]
-    given = {"freehold_aws_connection": connection, "reservations_report": str(tmp_path / "plan.json")}
+    given = {"freehold_aws_connection": connection, "access_directory": str(tmp_path)}
     inventory = ROOT / "inventories" / "lab" / "hosts.yml"
     run = api._run(ROOT / "playbooks" / "plan.yml", "-i", str(inventory), "-e", json.dumps(given))
     assert run.code == 0, run.output
     found = json.loads((tmp_path / "plan.json").read_text())
     assert [(item["service"], item["count"]) for item in found["services"]] == [("ec2", 4), ("rds", 1)]
+    assert {line["item"]["service"]: line["count"] for line in found["costs"]["beside"]["lines"]} == {
+        "ebs": 80,
+        "rds_storage": 20,
+        "load_balancer": 1,
+        "nat_gateway": 1,
+        "public_ipv4": 3,
+    }
+    assert words.answer(found) in (tmp_path / "plan.html").read_text()
+    kept = json.loads((tmp_path / "prices.json").read_text())
+    assert kept["scope"]["region"] == "eu-west-1"
+    assert len(kept["prices"]) == 9
+
+
+def test_prices_are_read_once_and_a_damaged_file_is_no_obstacle(api: Api, tmp_path: Path) -> None:
+    kept = str(tmp_path / "prices.json")
+
+    def asked(run: Run) -> int:
+        return [request["operation"] for request in run.requests].count("GetProducts")
+
+    run, first = plan(api, tmp_path, reservations_price_cache=kept)
+    assert asked(run) > 0
+    run, again = plan(api, tmp_path, reservations_price_cache=kept)
+    assert asked(run) == 0
+    assert again["costs"]["today"] == first["costs"]["today"]
+    assert again["costs"]["read"] == first["costs"]["read"]
+    Path(kept).write_text("{")
+    run, _ = plan(api, tmp_path, reservations_price_cache=kept)
+    assert asked(run) > 0
+    assert json.loads(Path(kept).read_text())["prices"]
+
+
+def test_a_type_that_nobody_sells_reservations_of_or_prices_is_named(api: Api, tmp_path: Path) -> None:
+    fleet = [{"name": "worker", "duties": ["worker"], "instance_type": "c5.large", "count": 1, "volume_gib": 20}]
+    run, found = plan(api, tmp_path, reservations_fleet=fleet, reservations_page=str(tmp_path / "plan.html"))
+    told = " ".join(run.output.split())
+    assert "AWS sells no reservation of c5.large (ec2, Linux/UNIX) here." in told
+    assert "No price: c5.large (ec2, Linux/UNIX): the price list of eu-west-1 does not have it" in told
+    assert found["costs"]["today"] is None
+    assert "There are no sums of money on this page." in (tmp_path / "plan.html").read_text()
+
+
+def test_a_currency_that_is_not_expected_is_not_added_up(api: Api, tmp_path: Path) -> None:
+    run, found = plan(api, tmp_path, reservations_currency="CNY")
+    assert "its price is in USD, and CNY is expected" in " ".join(run.output.split())
+    assert found["costs"]["today"] is None
+
+
+def test_a_session_that_is_over_is_told_in_aws_words(api: Api) -> None:
+    everybody = {"Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Statement": [everybody]})
+    role = api.client("iam").create_role(RoleName="operator", AssumeRolePolicyDocument=document)["Role"]
+    session = api.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="monday")["Credentials"]
+    api.admin("expired", {"access_key": session["AccessKeyId"]})
+    play = api.play(["reservations/plan"], **WIRING)
+    play["vars"]["freehold_aws_connection"] = {
+        **api.variables()["freehold_aws_connection"],
+        "access_key": session["AccessKeyId"],
+        "secret_key": session["SecretAccessKey"],
+        "session_token": session["SessionToken"],
+    }
+    run = api.run([play])
+    assert run.code != 0
+    assert "expired" in run.output
+    assert run.writes == []
+
+
+def test_the_documented_policy_is_enough_for_the_whole_playbook(api: Api, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "what-will-it-cost.md").read_text()
+    policy = json.loads(text.split("```json")[1].split("```")[0])
+    run, found = plan(api, tmp_path, freehold_aws_connection=as_user(api, "planner", policy))
+    assert run.writes == []
+    assert found["costs"]["today"] is not None

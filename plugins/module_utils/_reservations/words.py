@@ -1,0 +1,230 @@
+# -*- coding: utf-8 -*-
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How a plan is put into words, the same on the terminal and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Plan = Mapping[str, Any]
+
+SERVICE_NAMES = {"ec2": "EC2", "rds": "RDS", "elasticache": "ElastiCache"}
+
+
+def money(amount: float | None) -> str:
+    """An amount to the cent, with thousands set apart; a dash for none."""
+    return "-" if amount is None else f"{amount:,.2f}"
+
+
+def number(value: float) -> str:
+    """Units or a percentage without needless zeros."""
+    return f"{value:g}"
+
+
+def each(line: Mapping[str, Any]) -> str:
+    """What one of a line costs; empty where that is not known."""
+    if line["amount"] is None:
+        return ""
+    return f"{line['amount']:g} {'an' if line['per'] == 'hour' else 'a'} {line['per']}"
+
+
+def term(option: Mapping[str, Any]) -> str:
+    """A way of buying: C(1 year, No Upfront)."""
+    return f"{option['years']} year{'s' if option['years'] > 1 else ''}, {option['payment']}"
+
+
+def recommended(plan: Plan) -> Mapping[str, Any] | None:
+    """The purchase that the settings ask for, where AWS sells it."""
+    found: list[Mapping[str, Any]] = [option for option in plan["costs"]["options"] if option["recommended"]]
+    return found[0] if found else None
+
+
+def even(option: Mapping[str, Any]) -> str:
+    """When a purchase has paid for itself."""
+    month = option["break_even"]
+    return "never" if month is None else "at once" if month == 0 else f"month {month}"
+
+
+def prices_from(plan: Plan) -> str:
+    """Where the prices come from; empty without any."""
+    found = plan["costs"]
+    if not found["price_lists"]:
+        return ""
+    return f"{found['currency']}, price list of {', '.join(found['price_lists'])}, read {found['read'][:10]}"
+
+
+def coverage(plan: Plan) -> str:
+    """How much is covered, by money where prices are known, by units where not."""
+    share = plan["costs"].get("covered_percent")
+    if share is not None:
+        return f"Reservations cover {number(share)} % of what could be reserved"
+    each = [f"{number(item['percent'])} % of {SERVICE_NAMES[item['service']]}" for item in plan["services"]]
+    return f"Reservations cover {' and '.join(each)}, in units" if each else "There is nothing that could be reserved"
+
+
+def answer(plan: Plan) -> str:
+    """The plan in one or two sentences: what is covered, what it costs now, with a purchase, and on Amazon MWAA."""
+    found = plan["costs"]
+    today, same_work, best = found["today"], found["mwaa"]["month"], recommended(plan)
+    if today is None:
+        return f"{coverage(plan)}. What it costs can't be said: {reason(plan)}."
+    currency = found["currency"]
+    text = f"{coverage(plan)}. The environment costs {money(today['month'])} {currency} a month today"
+    if best is not None and best["saving"] > 0:
+        text += f", {money(best['month'])} with the recommended purchase ({term(best)})"
+    elif plan["closing"] and best is None:
+        text += ", and AWS does not sell what would cover the rest in the way that is asked for"
+    elif plan["closing"]:
+        text += ", and buying what would cover the rest saves nothing"
+    elif any(item["open"] for item in plan["services"]):
+        text += ", and what is open is less than any reservation"
+    else:
+        text += ", and nothing needs to be bought"
+    if same_work is None:
+        return f"{text}. What Amazon MWAA costs is not known here."
+    least = min(today["month"], best["month"]) if best is not None else today["month"]
+    return f"{text}; the same work on Amazon MWAA costs {money(same_work)}{_compared(least, same_work)}."
+
+
+def reason(plan: Plan) -> str:
+    """Why there are no sums of money."""
+    found = plan["costs"]
+    return str(found["without"]).rstrip(".") or "; ".join(found["missing"])
+
+
+def _compared(ours: float, theirs: float) -> str:
+    if not theirs:
+        return ""
+    share = round((1 - ours / theirs) * 100)
+    return f", so that {share} % of that is saved" if share > 0 else ""
+
+
+def notices(plan: Plan) -> list[str]:
+    """What deserves attention of what is owned."""
+    lines = []
+    for item in plan["reservations"]:
+        what = f"{item['service']} reservation {item['id']} ({item['count']} x {item['type']}, {item['product']})"
+        if item["ends_soon"]:
+            lines.append(f"Ends soon: {what} on {item['end'][:10]}, in {item['days_left']} days")
+        if item["standing"] == "pending":
+            lines.append(f"Not in force yet: {what} is {item['state']}")
+        if item["standing"] == "unknown":
+            lines.append(f"Not counted: {what} is in a state that is not known here, {item['state']}")
+        if item["unused"]:
+            lost = next((each["month"] for each in plan["costs"]["idle"] if each["id"] == item["id"]), None)
+            cost = f", {money(lost)} {plan['costs']['currency']} a month" if lost is not None else ""
+            lines.append(
+                f"Paid for and unused: {number(item['unused'])} of {number(item['units'])} units of {what}{cost}"
+            )
+    later = {item["service"]: item["percent"] for item in plan["later"]}
+    lines += [
+        f"In {plan['days']} days: {SERVICE_NAMES[item['service']]} is covered to {number(later[item['service']])} %"
+        for item in plan["services"]
+        if later[item["service"]] != item["percent"]
+    ]
+    return lines
+
+
+def fleet(plan: Plan) -> list[dict[str, str]]:
+    """The fleet with one entry for everything alike."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for item in plan["fleet"]:
+        key = (item["service"], item["type"], item["copies"], tuple(item["reservations"]))
+        groups.setdefault(key, []).append(item)
+    return [
+        {
+            "service": SERVICE_NAMES[service],
+            "type": name + (" Multi-AZ" if copies > 1 else ""),
+            "count": str(len(items)),
+            "units": number(sum(item["units"] for item in items)),
+            "covered": number(sum(item["covered"] for item in items)),
+            "percent": f"{min(item['percent'] for item in items):.1f}",
+            "by": _first(reservations) or "on demand",
+        }
+        for (service, name, copies, reservations), items in groups.items()
+    ]
+
+
+def purchase(plan: Plan) -> list[list[str]]:
+    """What would be bought, and what each costs in the way that is asked for, where AWS sells it so."""
+    best = recommended(plan)
+    rows = []
+    for item in plan["closing"]:
+        offers = [
+            offer
+            for offer in plan["offers"]
+            if best is not None
+            and (offer["years"], offer["payment"]) == (best["years"], best["payment"])
+            and offer["currency"] in ("", plan["costs"]["currency"])
+            and all(offer[key] == item[key] for key in ("service", "type", "product", "count"))
+        ]
+        cheapest = min(offers, key=lambda offer: (offer["total"], offer["id"]), default=None)
+        amounts = [money(cheapest[key] if cheapest else None) for key in ("upfront", "monthly", "total")]
+        what = f"{item['count']} x {item['type']}" + (" Multi-AZ" if item["multi_az"] else "")
+        rows.append([SERVICE_NAMES[item["service"]], what, item["product"], *amounts])
+    return rows
+
+
+def unsold(plan: Plan) -> list[str]:
+    """Which way of buying leaves what on demand, because AWS does not sell it so."""
+    return [
+        f"{term(option)}: AWS does not sell {', '.join(option['not_sold'])} so; it stays on demand."
+        for option in plan["costs"]["options"]
+        if option["not_sold"]
+    ]
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first of some ids, as far as there is room for it, and how many more there are; EC2's begin well enough."""
+    if not names:
+        return ""
+    name = names[0][:8] if len(names[0]) == 36 else names[0] if len(names[0]) <= 20 else f"{names[0][:18]}.."
+    return name + (f" +{len(names) - 1}" if len(names) > 1 else "")
+
+
+def gap(plan: Plan) -> list[str]:
+    """What would close the gap, and what of it would not."""
+    if not any(item["open"] for item in plan["services"]):
+        return ["Everything is covered."]
+    lines = []
+    closed = {item["service"]: item["covered"] for item in plan["closed"]}
+    for item in plan["services"]:
+        service = item["service"]
+        added = sum(each["units"] for each in plan["closing"] if each["service"] == service)
+        taken, rest = item["covered"] + added - closed[service], item["open"] - added
+        if taken > 0:
+            lines.append(
+                f"Others would take {number(taken)} of these {number(added)} units of {SERVICE_NAMES[service]}"
+            )
+        if rest > 0:
+            lines.append(
+                f"Of {SERVICE_NAMES[service]} this leaves {number(rest)} open: less than the smallest there is to cover"
+            )
+    sold = {(item["service"], item["type"], item["product"]) for item in plan["offers"]}
+    lines += [
+        f"AWS sells no reservation of {item['type']} ({item['service']}, {item['product']}) here."
+        for item in plan["closing"]
+        if (item["service"], item["type"], item["product"]) not in sold
+    ]
+    return lines
+
+
+def mwaa_sizing(plan: Plan) -> str:
+    """Which environment of Amazon MWAA does the same work, and why this one."""
+    found = plan["costs"]["mwaa"]
+    if not found["lines"]:
+        return str(found["why"])
+    counts = (
+        f"{found['class']} with {found['workers']} worker{_s(found['workers'])}, {found['schedulers']}"
+        f" scheduler{_s(found['schedulers'])} and {found['webservers']} web server{_s(found['webservers'])}"
+    )
+    if {"class", "workers"} <= set(found["stated"]):
+        return f"{counts}, as stated"
+    each = found["tasks_per_worker"]
+    return f"{counts}: the fleet runs {found['tasks']} tasks at once, and one worker of this class {each}"
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
