@@ -45,19 +45,19 @@ class Docker:
         return b" 3.3.2\n"
 
 
-def build(client: Docker) -> None:
+def build(client: Any) -> None:
     engine.build(
         client, io.BytesIO(b""), "image/Dockerfile", "airflow:tag", {"BASE": "x"}, "host", "", "requirements.txt"
     )
 
 
-def push(client: Docker) -> str:
+def push(client: Any) -> str:
     return engine.push(client, "airflow:tag", REPOSITORY, "tag", CREDENTIALS)
 
 
 def test_an_engine_that_does_not_answer_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     refused = docker.errors.DockerException("connection refused")
-    monkeypatch.setattr(engine.docker, "from_env", lambda timeout: Docker(error=refused))
+    monkeypatch.setattr(docker, "from_env", lambda timeout: Docker(error=refused))
     with pytest.raises(
         FreeholdError, match=r"An image must be built, but no Docker engine answers.*DOCKER_HOST.*refused"
     ):
@@ -65,8 +65,8 @@ def test_an_engine_that_does_not_answer_is_named_with_the_reason(monkeypatch: py
 
 
 def test_an_engine_that_answers_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = Docker()
-    monkeypatch.setattr(engine.docker, "from_env", lambda timeout: client)
+    client: Any = Docker()
+    monkeypatch.setattr(docker, "from_env", lambda timeout: client)
     assert engine.connect("An image must be built") is client
 
 
@@ -116,7 +116,7 @@ def test_an_engine_that_goes_away_during_a_build_is_one_sentence() -> None:
 
 
 def test_the_check_runs_past_the_entry_point_and_without_a_network() -> None:
-    client = Docker()
+    client: Any = Docker()
     assert engine.smoke_check(client, "airflow:tag", ["airflow", "version"]) == "3.3.2"
     assert client.asked == {
         "reference": "airflow:tag",
@@ -129,8 +129,9 @@ def test_the_check_runs_past_the_entry_point_and_without_a_network() -> None:
 
 
 def test_a_check_that_fails_names_its_command() -> None:
+    client: Any = Docker(error=docker.errors.DockerException("no such file"))
     with pytest.raises(FreeholdError, match=r"'airflow version' fails in it: no such file"):
-        engine.smoke_check(Docker(error=docker.errors.DockerException("no such file")), "x", ["airflow", "version"])
+        engine.smoke_check(client, "x", ["airflow", "version"])
 
 
 def test_a_push_returns_the_digest_and_hands_the_credentials_over_once() -> None:

@@ -150,7 +150,7 @@ def test_a_group_that_aws_is_busy_with_is_left_alone(
     aws: Any, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(aws, wanted)
-    find = api.find_group
+    find: Any = api.find_group
     monkeypatch.setattr(api, "find_group", lambda client, name: {**find(client, name), "Status": "modifying"})
     assert not run(aws, wanted, node_type="cache.m7g.large")["changed"]
     assert aws.writes == []
