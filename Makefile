@@ -128,6 +128,16 @@ unit: $(VENV)/locked ## Unit tests: no lab, no network
 bundle: $(VENV)/locked ## The DAG bundle's tests inside the image
 	@tools/in_image
 
+.PHONY: coverage
+coverage: $(VENV)/locked ## How much of plugins and of the bundle the tests run; fails where it is less than it was
+	@tools/bootstrap unit
+	rm -rf build/coverage
+	coverage run -m pytest -q tests/unit
+	coverage run -m pytest -q lab/tests/tunnel bundle/tests
+	tools/in_image
+	coverage combine --quiet build/coverage
+	coverage report
+
 .PHONY: integration
 integration: setup ## Roles and modules against the lab's API alone
 	@pytest -q tests/integration

@@ -17,7 +17,8 @@ BLOCK_BITS = 3
 MOST_ZONES = 4
 # AWS allows VPCs of /16 to /28; a load balancer wants subnets of at least /27, so the smallest VPC here is a /24.
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html
-LARGEST_PREFIX, SMALLEST_PREFIX = 16, 24
+LARGEST_PREFIX = 16
+SMALLEST_PREFIX = 24
 
 EVERYWHERE = "0.0.0.0/0"
 # How a subnet says what it is for.

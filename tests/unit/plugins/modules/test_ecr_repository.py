@@ -59,3 +59,45 @@ def test_a_repository_of_somebody_else_is_left_alone(aws: Any) -> None:
     aws.client("ecr").create_repository(repositoryName="freehold-lab/airflow")
     assert run(aws)["failed"]
     assert aws.writes == []
+
+
+def test_scanning_that_somebody_switched_off_is_switched_on(aws: Any) -> None:
+    run(aws)
+    aws.client("ecr").put_image_scanning_configuration(
+        repositoryName="freehold-lab/airflow", imageScanningConfiguration={"scanOnPush": False}
+    )
+    assert [difference["name"] for difference in run(aws, check=True)["differences"]] == ["scanning"]
+    assert aws.writes == []
+    run(aws)
+    assert aws.writes == ["PutImageScanningConfiguration"]
+
+
+def test_mutable_tags_are_set_only_when_asked_for(aws: Any) -> None:
+    run(aws)
+    assert run(aws, check=True, immutable=False)["changed"]
+    assert aws.writes == []
+
+
+def test_another_lifecycle_is_written_once_and_none_leaves_it_alone(aws: Any) -> None:
+    run(aws, lifecycle_policy=None)
+    assert run(aws, check=True)["differences"] == [{"name": "lifecycle_policy", "current": None, "desired": KEEP}]
+    assert aws.writes == []
+    run(aws)
+    assert aws.writes == ["PutLifecyclePolicy"]
+    assert not run(aws, lifecycle_policy=None)["changed"]
+
+
+def test_missing_tags_are_added_and_those_of_others_stay(aws: Any) -> None:
+    run(aws)
+    changed = run(aws, check=True, tags={**TAGS, "team": "data"})
+    assert changed["differences"] == [{"name": "tags", "current": {"team": None}, "desired": {"team": "data"}}]
+    assert aws.writes == []
+    run(aws, tags={**TAGS, "team": "data"})
+    assert aws.writes == ["TagResource"]
+    assert not run(aws)["changed"]
+
+
+def test_a_key_of_ones_own_encrypts(aws: Any) -> None:
+    run(aws, kms_key_id="alias/mine")
+    (found,) = aws.client("ecr").describe_repositories()["repositories"]
+    assert found["encryptionConfiguration"] == {"encryptionType": "KMS", "kmsKey": "alias/mine"}

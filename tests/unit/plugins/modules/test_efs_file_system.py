@@ -126,3 +126,67 @@ def test_an_unencrypted_file_system_is_refused(aws: Any) -> None:
     result = run(aws)
     assert "not encrypted" in result["msg"]
     assert aws.writes == []
+
+
+def test_another_performance_mode_is_refused(aws: Any) -> None:
+    run(aws)
+    result = run(aws, performance_mode="max_io")
+    assert "has the performance mode generalPurpose, which can't be changed to max_io" in result["msg"]
+    assert aws.writes == []
+
+
+def test_tags_policy_and_backup_are_set_right_and_named(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    backups: list[bool] = []
+    # moto knows no PutBackupPolicy.
+    monkeypatch.setattr(api, "put_backup", lambda _client, _id, wanted: backups.append(wanted))
+    run(aws, policy=None, backup=False)
+    wanted = {"tags": {**TAGS, "team": "data"}}
+    assert names(run(aws, check=True, **wanted)) == ["tags", "policy", "backup"]
+    assert aws.writes == []
+    assert backups == []
+    assert names(run(aws, **wanted)) == ["tags", "policy", "backup"]
+    assert aws.writes == ["TagResource", "PutFileSystemPolicy"]
+    assert backups == [True]
+
+
+def test_what_is_not_asked_for_is_not_touched(aws: Any) -> None:
+    run(aws)
+    assert not run(aws, policy=None, backup=None, tags=TAGS)["changed"]
+    assert aws.writes == []
+
+
+def test_check_mode_names_mount_targets_and_security_groups(aws: Any, network: dict[str, Any]) -> None:
+    run(aws, **{**network, "subnet_ids": network["subnet_ids"][:1]})
+    result = run(aws, check=True, subnet_ids=network["subnet_ids"], security_group_ids=["sg-0123456789abcdef0"])
+    assert [name.split(" of ")[0] for name in names(result)] == ["security groups", "mount_target"]
+    assert aws.writes == []
+
+
+def test_a_key_of_ones_own_encrypts(aws: Any) -> None:
+    key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
+    run(aws, kms_key_id=key)
+    assert file_systems(aws)[0]["KmsKeyId"] == key
+
+
+def test_a_new_file_system_is_set_up_once_it_is_available(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    find, states = api.find_file_system, ["creating"]
+    waited = []
+
+    def slow(client: Any, name: str) -> Any:
+        found = find(client, name)
+        return {**found, "LifeCycleState": states.pop()} if found and states else found
+
+    run(aws, policy=None)
+    monkeypatch.setattr(api, "find_file_system", slow)
+    monkeypatch.setattr(api, "wait_for_file_system", lambda _client, file_system_id: waited.append(file_system_id))
+    run(aws)
+    assert waited == [file_systems(aws)[0]["FileSystemId"]]
+    assert aws.writes == ["PutFileSystemPolicy"]
+
+
+def test_a_file_system_that_is_deleted_meanwhile_is_one_sentence(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(aws)
+    answers = [None, {**file_systems(aws)[0], "LifeCycleState": "creating"}]
+    monkeypatch.setattr(api, "find_file_system", lambda _client, _name: answers.pop())
+    monkeypatch.setattr(api, "wait_for_file_system", lambda _client, _id: None)
+    assert "was deleted while it was set up" in run(aws)["msg"]

@@ -121,3 +121,54 @@ def test_a_group_of_somebody_else_is_left_alone(aws: Any, wanted: dict[str, Any]
     run(aws, wanted, tags={"freehold:environment": "prod"})
     assert "belongs to the environment 'prod'" in run(aws, wanted)["msg"]
     assert aws.writes == []
+
+
+def test_other_subnets_are_given_to_the_group_of_subnets(
+    aws: Any, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(aws, wanted)
+    calls: list[Any] = []
+    # moto knows no ModifyCacheSubnetGroup.
+    monkeypatch.setattr(api, "modify_subnet_group", lambda _client, *rest: calls.append(rest))
+    fewer = wanted["subnet_ids"][:1]
+    assert names(run(aws, wanted, check=True, subnet_ids=fewer)) == ["subnets"]
+    assert calls == []
+    assert names(run(aws, wanted, subnet_ids=fewer)) == ["subnets"]
+    assert calls == [("freehold-lab", fewer)]
+
+
+def test_missing_tags_are_added(aws: Any, wanted: dict[str, Any]) -> None:
+    run(aws, wanted)
+    more = {**TAGS, "team": "data"}
+    assert names(run(aws, wanted, check=True, tags=more)) == ["tag team"]
+    assert aws.writes == []
+    assert names(run(aws, wanted, tags=more)) == ["tag team"]
+    assert aws.writes == ["AddTagsToResource"]
+
+
+def test_a_group_that_aws_is_busy_with_is_left_alone(
+    aws: Any, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(aws, wanted)
+    find: Any = api.find_group
+    monkeypatch.setattr(api, "find_group", lambda client, name: {**find(client, name), "Status": "modifying"})
+    assert not run(aws, wanted, node_type="cache.m7g.large")["changed"]
+    assert aws.writes == []
+
+
+def test_other_security_groups_are_set(aws: Any, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    run(aws, wanted)
+    calls: list[Any] = []
+    node = {"SecurityGroups": [{"SecurityGroupId": "sg-old", "Status": "active"}]}
+    monkeypatch.setattr(api, "find_node", lambda _client, _name: node)
+    monkeypatch.setattr(api, "modify_group", lambda _client, *rest: calls.append(rest))
+    result = run(aws, wanted)
+    assert result["differences"] == [
+        {"name": "SecurityGroupIds", "current": ["sg-old"], "desired": wanted["security_group_ids"]}
+    ]
+    assert calls == [("freehold-lab", {"SecurityGroupIds": wanted["security_group_ids"]})]
+
+
+def test_a_password_that_is_not_there_ends_the_run_before_the_group(aws: Any, wanted: dict[str, Any]) -> None:
+    assert "There is no secret 'other'" in run(aws, wanted, password_secret="other")["msg"]
+    assert "CreateReplicationGroup" not in aws.writes

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.freehold.airflow.plugins.modules import environment_info
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 
 
 def run(aws: Any, name: str = "lab") -> dict[str, Any]:
@@ -103,3 +105,53 @@ def test_it_only_reads(aws: Any) -> None:
     make_vpc(aws, "lab")
     run(aws)
     assert aws.writes == []
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, **codes: str) -> None:
+    """Let AWS answer with an error code, one for C(GetCallerIdentity) and one for everything else."""
+
+    def answer(_client: Any, operation: str, _params: dict[str, Any]) -> Any:
+        code = codes.get(operation, codes.get("others"))
+        if code:
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
+        return {}
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", answer)
+
+
+def test_a_profile_that_is_not_there_is_named(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    result = aws.run(environment_info, name="lab", profile="nobody")
+    assert "The AWS profile 'nobody' of freehold_aws_connection is neither in" in result["msg"]
+    assert aws.operations == []
+
+
+def test_keys_and_a_profile_contradict_each_other(aws: Any) -> None:
+    result = aws.run(environment_info, name="lab", profile="three")
+    assert "has both keys and the profile 'three'" in result["msg"]
+    assert aws.operations == []
+
+
+def test_an_address_that_is_none_is_named(aws: Any) -> None:
+    result = aws.run(environment_info, name="lab", endpoint_url="nonsense")
+    assert "freehold_aws_connection can't be used: Invalid endpoint: nonsense" in result["msg"]
+
+
+def test_who_aws_does_not_know_is_told_what_the_token_service_says(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(monkeypatch, others="AuthFailure", GetCallerIdentity="ExpiredToken")
+    message = run(aws)["msg"]
+    assert "has expired: log in again" in message
+    assert "Failed to" not in message
+
+
+def test_who_is_known_and_may_not_is_told_so(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(monkeypatch, others="AccessDenied", GetCallerIdentity="")
+    message = run(aws)["msg"]
+    assert message.startswith("Failed to ")
+    assert "AWS does not permit this to" in message
+
+
+def test_any_other_error_is_aws_own(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(monkeypatch, others="ValidationError", GetCallerIdentity="")
+    assert "ValidationError" in run(aws)["msg"]
