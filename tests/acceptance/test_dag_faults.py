@@ -11,11 +11,13 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import docker
 import pytest
 from docker.models.containers import Container
 
-from .conftest import ROOT, until
+from .conftest import ENDPOINT, ROOT, lab_session, machines, until
 from .releases import COMPONENTS, COPIES, SHARED, SLEEPER, Dags, assert_everywhere, pointer, shell
 
 
@@ -56,10 +58,17 @@ def test_a_controller_that_dies_leaves_a_whole_release(dags: Dags, hosts: dict[s
     assert shell(hosts["lab-scheduler-1"], f"find {SHARED} -name '.incoming*'") == ""
 
 
+def caught_up(dags: Dags, host: Container, release: str) -> None:
+    """Wait until a host that was away has the release without anybody's help, and all is exact."""
+    until("the host has caught up", lambda: release in shell(host, f"ls {COPIES}"), 120)
+    until("all is exact", lambda: dags.verify(ok=False).returncode == 0, 180, every=5)
+
+
 def test_a_silent_host_stops_nobody_and_catches_up(dags: Dags, hosts: dict[str, Container]) -> None:
-    release = dags.version("while one was away")
+    release = dags.version("while one was silent")
     away = hosts["lab-worker-2"]
-    away.pause()
+    chains = ("INPUT", "OUTPUT")
+    shell(away, "; ".join(f"iptables -I {chain} -j DROP" for chain in chains))
     try:
         done = dags.sync(ok=False)
         assert done.returncode != 0
@@ -67,9 +76,28 @@ def test_a_silent_host_stops_nobody_and_catches_up(dags: Dags, hosts: dict[str, 
         exact = {row["host"]: row["exact"] for row in dags.report()["containers"]}
         assert exact == {name: name != "lab-worker-2" for name in COMPONENTS}
     finally:
-        away.unpause()
-    until("the host has caught up", lambda: release in shell(away, f"ls {COPIES}"), 60)
-    until("all is exact", lambda: dags.verify(ok=False).returncode == 0, 90, every=5)
+        shell(away, "; ".join(f"iptables -D {chain} -j DROP" for chain in chains))
+    caught_up(dags, away, release)
+
+
+def test_a_stopped_host_is_not_waited_for_and_catches_up(
+    dags: Dags, hosts: dict[str, Container], engine: docker.DockerClient
+) -> None:
+    ec2 = lab_session().client("ec2", endpoint_url=ENDPOINT)
+    mine = [{"Name": "tag:Name", "Values": ["lab-worker-2"]}, {"Name": "instance-state-name", "Values": ["running"]}]
+    [launched] = ec2.describe_instances(Filters=mine)["Reservations"]  # type: ignore[arg-type]
+    ids = [instance["InstanceId"] for instance in launched["Instances"]]
+    often: Any = {"Delay": 1, "MaxAttempts": 120}
+    ec2.stop_instances(InstanceIds=ids)
+    ec2.get_waiter("instance_stopped").wait(InstanceIds=ids, WaiterConfig=often)
+    try:
+        release = dags.version("while one was stopped")
+        dags.sync()
+        assert "lab-worker-2" not in {row["host"] for row in dags.report()["containers"]}
+    finally:
+        ec2.start_instances(InstanceIds=ids)
+        ec2.get_waiter("instance_running").wait(InstanceIds=ids, WaiterConfig=often)
+    caught_up(dags, machines(engine)["lab-worker-2"], release)
 
 
 HARM = {
