@@ -119,7 +119,7 @@ docs-check: $(VENV)/locked ## See that docs/reference is current and that nothin
 .PHONY: unit
 unit: $(VENV)/locked ## Unit tests: no lab, no network
 	@tools/bootstrap unit
-	pytest -q tests/unit
+	pytest -q --numprocesses=auto --maxprocesses=4 tests/unit
 	# In processes of their own: the lab changes moto where it is imported, and the modules' tests want it as it comes.
 	pytest -q lab/tests
 	pytest -q bundle/tests
