@@ -121,7 +121,7 @@ unit: $(VENV)/locked ## Unit tests: no lab, no network
 	@tools/bootstrap unit
 	pytest -q --numprocesses=auto --maxprocesses=4 tests/unit
 	# In processes of their own: the lab changes moto where it is imported, and the modules' tests want it as it comes.
-	pytest -q lab/tests
+	pytest -q --numprocesses=auto --maxprocesses=4 lab/tests
 	pytest -q bundle/tests
 
 .PHONY: bundle
