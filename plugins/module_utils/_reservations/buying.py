@@ -98,7 +98,7 @@ def run(service: str, more: dict[str, Any]) -> None:
             params["wait_timeout"],
         )
         if order is None:
-            _, settled = buyer.settle(write)
+            settled = buyer.settle(write)[1]
             result: dict[str, Any] = {"changed": bool(settled), "settled": settled, "bought": []}
         else:
             result = buyer.ensure(order, write)
