@@ -80,8 +80,10 @@ class Rendered:
         playbook = path / "playbook.yml"
         playbook.write_text(yaml.safe_dump([play]))
         done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-c", "local", playbook]
-            + ["-e", json.dumps({**GIVEN, **variables, "ansible_python_interpreter": sys.executable})],
+            [
+                *(Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-c", "local", playbook),
+                *("-e", json.dumps({**GIVEN, **variables, "ansible_python_interpreter": sys.executable})),
+            ],
             cwd=ROOT,
             env={**os.environ, "ANSIBLE_LOCALHOST_WARNING": "False"},
             capture_output=True,
@@ -313,8 +315,13 @@ def test_a_container_can_change_nothing_but_its_own_directories(rendered: Render
 
 @pytest.mark.parametrize(
     ("name", "mib", "processes"),
-    [("api-server", 2800, 1024), ("scheduler", 1600, 1024), ("dag-processor", 1600, 1024), ("triggerer", 1200, 1024)]
-    + [("worker", 3400, 4096)],
+    [
+        ("api-server", 2800, 1024),
+        ("scheduler", 1600, 1024),
+        ("dag-processor", 1600, 1024),
+        ("triggerer", 1200, 1024),
+        ("worker", 3400, 4096),
+    ],
 )
 def test_a_container_is_limited_in_memory_and_processes(
     rendered: Rendered, name: str, mib: int, processes: int
