@@ -10,7 +10,6 @@ BIN := $(CURDIR)/$(VENV)/bin
 export PATH := $(BIN):$(PATH)
 # What Ansible runs must see the project's settings wherever make was called from, and colour only on a terminal.
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
-export MOLECULE_GLOB := molecule/*/molecule.yml
 
 .PHONY: help
 help: ## Show this list
@@ -141,6 +140,13 @@ coverage: $(VENV)/locked ## How much of plugins and of the bundle the tests run;
 .PHONY: integration
 integration: setup ## Roles and modules against the lab's API alone
 	@pytest -q tests/integration
+
+.PHONY: molecule
+molecule: setup ## Each role on a host of its own in the lab; takes about an hour
+	@for scenario in $(MOLECULE); do molecule test --scenario-name $$scenario; done
+
+# In the order roles stand on each other, so that the first failure is the one to look at.
+MOLECULE := docker time trust valkey efs webserver scheduler worker component
 
 .PHONY: acceptance
 acceptance: setup ## Bring an environment up in the lab and look at it as its users do

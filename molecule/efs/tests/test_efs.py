@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shared file system on a host: mounted at boot over verified TLS; a host boots without it just as well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+UNITS = ("srv-freehold.mount", "stunnel@efs.service")
+MOUNT, TUNNEL = UNITS
+
+
+def server(machine: Any) -> str:
+    return str(machine.run("sed -n 's/^connect = //p' /etc/stunnel/efs.conf"))
+
+
+def test_it_is_mounted_after_a_boot(machine: Any) -> None:
+    unit = machine.unit(MOUNT, "ActiveState", "UnitFileState", "Where", "What", "Type")
+    assert unit["ActiveState"] == "active"
+    assert unit["UnitFileState"] == "enabled"
+    assert unit["Where"] == "/srv/freehold"
+    machine.run("mountpoint --quiet /srv/freehold")
+
+
+def test_the_mount_is_in_order_behind_its_tunnel(machine: Any) -> None:
+    unit = machine.unit(MOUNT, "Requires", "After", "Before", "WantedBy", "RequiredBy", "TimeoutUSec")
+    assert TUNNEL in unit["Requires"].split()
+    assert {TUNNEL, "network-online.target"} <= set(unit["After"].split())
+    assert "remote-fs.target" in unit["Before"].split()
+    assert "multi-user.target" in unit["WantedBy"].split()
+    assert unit.get("RequiredBy", "") == ""
+    assert unit["TimeoutUSec"] == "1min"
+
+
+def test_what_one_host_writes_is_there(machine: Any) -> None:
+    machine.run("sh -c 'echo molecule > /srv/freehold/molecule && sync /srv/freehold/molecule'")
+    machine.run("systemctl restart srv-freehold.mount")
+    assert machine.run("cat /srv/freehold/molecule") == "molecule"
+    machine.run("rm /srv/freehold/molecule")
+
+
+def test_the_tunnel_is_this_hosts_alone_and_never_stops_trying(machine: Any) -> None:
+    assert {a for a in machine.listening() if a.endswith(":20049")} == {"127.0.0.1:20049"}
+    unit = machine.unit(TUNNEL, "Restart", "RestartUSec", "StartLimitIntervalUSec", "ActiveState")
+    assert unit == {
+        "Restart": "always", "RestartUSec": "2s", "StartLimitIntervalUSec": "0", "ActiveState": "active",
+    }  # fmt: skip
+
+
+def test_the_server_is_verified_by_name_and_authority(machine: Any) -> None:
+    ask = "openssl s_client -brief -verify_return_error -connect %s </dev/null 2>&1"
+    assert "Verification: OK" in machine.run(ask + " -CAfile /etc/ssl/certs/ca-certificates.crt", server(machine))
+    # The same tunnel, told to expect another name, carries nothing.
+    machine.run("sed -i 's/^checkHost = .*/checkHost = other.example/' /etc/stunnel/efs.conf")
+    try:
+        machine.run("systemctl stop srv-freehold.mount")
+        machine.run("systemctl restart stunnel@efs.service")
+        machine.fails("timeout 30 systemctl start srv-freehold.mount")
+        said = machine.run("journalctl --unit=%s --output=cat --lines=50", TUNNEL)
+        assert "verif" in said.lower() or "no matching" in said.lower(), said
+    finally:
+        name = server(machine).partition(":")[0]
+        machine.run(f"sed -i 's/^checkHost = .*/checkHost = {name}/' /etc/stunnel/efs.conf")
+        machine.run("systemctl restart stunnel@efs.service")
+        machine.until("it mounts again", lambda: machine.host.run("systemctl start srv-freehold.mount").rc == 0)
+
+
+def test_a_killed_tunnel_comes_back_and_the_mount_with_it(machine: Any) -> None:
+    killed = machine.unit(TUNNEL, "MainPID")["MainPID"]
+    machine.run("kill -KILL %s", killed)
+    machine.until("the tunnel is back", lambda: machine.unit(TUNNEL, "MainPID")["MainPID"] not in {killed, "0"}, 20)
+    machine.until("the mount is back", lambda: machine.host.run("systemctl start srv-freehold.mount").rc == 0, 60)
+    machine.run("ls /srv/freehold")
+
+
+def test_nobody_can_write_where_the_file_system_should_be(machine: Any) -> None:
+    machine.run("systemctl stop srv-freehold.mount")
+    try:
+        assert machine.run("stat --format=%s /srv/freehold", "%a %U") == "0 root"
+        machine.fails("setpriv --reuid=50000 --regid=0 --clear-groups touch /srv/freehold/lost")
+    finally:
+        machine.run("systemctl start srv-freehold.mount")
+
+
+def test_a_host_boots_without_its_file_system_and_mounts_it_when_it_is_back(machine: Any, closed: Any) -> None:
+    with closed("filesystem"):
+        machine.reboot()
+        assert machine.unit(MOUNT, "ActiveState")["ActiveState"] != "active"
+        machine.fails("mountpoint --quiet /srv/freehold")
+        assert machine.unit("ssh.service", "ActiveState")["ActiveState"] == "active"
+    machine.until(
+        "it is mounted by the next try", lambda: machine.host.run("systemctl start srv-freehold.mount").rc == 0
+    )
+    machine.run("mountpoint --quiet /srv/freehold")
