@@ -142,11 +142,11 @@ integration: setup ## Roles and modules against the lab's API alone
 	@pytest -q tests/integration
 
 .PHONY: molecule
-molecule: setup ## Each role on a host of its own in the lab; takes about an hour
+molecule: setup ## Roles, each on a host of its own in the lab; takes about half an hour
 	@for scenario in $(MOLECULE); do molecule test --scenario-name $$scenario; done
 
 # In the order roles stand on each other, so that the first failure is the one to look at.
-MOLECULE := docker time trust valkey efs webserver scheduler worker component
+MOLECULE := docker time valkey efs
 
 .PHONY: acceptance
 acceptance: setup ## Bring an environment up in the lab and look at it as its users do
