@@ -104,4 +104,4 @@ def test_an_example_gives_what_its_role_requires(role: str) -> None:
     given = {name for play in example(role) for name in play.get("vars", {})}
     assert required <= given
     own = {name for name in given if name.startswith(f"{role}_")}
-    assert own <= {name for spec in specs.values() for name in spec["options"]}
+    assert own <= {name for spec in specs.values() for name in spec.get("options", {})}
