@@ -159,8 +159,9 @@ acceptance-all: setup ## The same, and what make test has no time for: faults, r
 	pytest -q tests/acceptance
 
 # What make test looks at in the running lab; make test-all looks at the rest of tests/acceptance too.
-ACCEPTANCE := test_empty_environment.py test_site.py test_second_run.py test_check_mode.py test_entrance.py test_access.py test_plan.py test_browser.py \
-	test_workflow.py test_dag_releases.py test_security.py test_bad_input.py test_lab_down.py
+ACCEPTANCE := test_empty_environment.py test_site.py test_second_run.py test_check_mode.py test_entrance.py \
+	test_access.py test_plan.py test_browser.py test_workflow.py test_dag_releases.py test_security.py test_bad_input.py \
+	test_lab_down.py
 
 .PHONY: test
 test: setup ## Lint, sanity, collection, unit and acceptance tests
