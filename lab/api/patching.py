@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 
-def wraps(owner: type, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Replace a method of a moto class by a function that gets the original as its first argument."""
+def wraps(owner: Any, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Replace a method of a moto class, or a function of a moto module, by one that gets the original first."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         original = getattr(owner, name)

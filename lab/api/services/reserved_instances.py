@@ -9,9 +9,13 @@ from datetime import UTC, timedelta
 from functools import cache
 from typing import Any
 
+from moto.ec2.models import tags
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE
+
 from lab.api import backends
 from lab.api.errors import AwsError
 from lab.api.operations import answers
+from lab.api.patching import wraps
 from lab.api.request import AwsRequest
 from lab.api.services.reservation_terms import (
     YEAR_SECONDS,
@@ -35,6 +39,13 @@ _MONTH_SECONDS = 2592000
 _LONGEST_QUEUE = timedelta(days=3 * 365)
 # By region and id, in the order of purchase.
 RESERVED: dict[tuple[str, str], dict[str, Any]] = {}
+EC2_PREFIX_TO_RESOURCE["uuid4"] = "reserved-instances"
+
+
+@wraps(tags, "get_prefix")
+def get_prefix(original: Callable[[str], str], resource_id: str) -> str:
+    """What kind of id it is; moto knows those of reserved instances without hyphens only, and AWS's have them."""
+    return original(resource_id.replace("-", "")) if resource_id.count("-") == 4 else original(resource_id)
 
 
 @cache

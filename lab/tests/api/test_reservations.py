@@ -193,6 +193,8 @@ def test_tags_come_afterwards(ec2: Any) -> None:
     tagged = [{"Name": "tag:freehold:environment", "Values": ["lab"]}]
     found = ec2.describe_reserved_instances(Filters=tagged)["ReservedInstances"]
     assert [item["ReservedInstancesId"] for item in found] == [name]
+    [tag] = ec2.describe_tags(Filters=[{"Name": "resource-type", "Values": ["reserved-instances"]}])["Tags"]
+    assert (tag["ResourceId"], tag["ResourceType"], tag["Value"]) == (name, "reserved-instances", "lab")
     ec2.delete_tags(Resources=[name], Tags=[{"Key": "freehold:environment"}])
     assert owned(ec2, name).get("Tags", []) == owned(ec2, other).get("Tags", []) == []
 
