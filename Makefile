@@ -142,7 +142,7 @@ integration: setup ## Roles and modules against the lab's API alone
 	@pytest -q tests/integration
 
 .PHONY: molecule
-molecule: setup ## Roles, each on a host of its own in the lab; takes about half an hour
+molecule: setup ## Roles, each on a host of its own in the lab
 	@for scenario in $(MOLECULE); do molecule test --scenario-name $$scenario; done
 
 # In the order roles stand on each other, so that the first failure is the one to look at.
