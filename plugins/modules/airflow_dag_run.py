@@ -58,6 +58,18 @@ options:
       - Seconds the run may take.
     type: int
     default: 300
+  log_text:
+    description:
+      - Text that a line of the log must have. A worker uploads a log after it has reported the task's success, so what
+        Airflow shows may be incomplete for a moment.
+      - Empty takes whatever Airflow shows.
+    type: str
+    default: ""
+  log_timeout:
+    description:
+      - Seconds after the run within which the log must be there.
+    type: int
+    default: 60
   ca_path:
     description:
       - File with the certificates of the authorities to trust, instead of the system's.
@@ -183,16 +195,33 @@ def run_to_its_end(module: AnsibleModule, client: Client) -> dict[str, Any]:
             "does its file know these hosts (FREEHOLD_WORKER_HOSTS of the dag-processor)?",
             **result,
         )
+    return {"changed": True, "log": read_log(module, client, dag_id, run_id, tasks, result), **result}
+
+
+def read_log(
+    module: AnsibleModule, client: Client, dag_id: str, run_id: str, tasks: list[dict[str, Any]], result: dict[str, Any]
+) -> list[str]:
+    """Return the log of the last successful task once it has the text asked for, or end the module."""
+    text, seconds = module.params["log_text"], module.params["log_timeout"]
     succeeded = [task for task in tasks if task["state"] == "success"]
+    if not succeeded:
+        return []
     try:
-        lines = client.log(dag_id, run_id, succeeded[-1]) if succeeded else []
-    except ApiError as unread:
+        found, lines, error = wait_for(
+            lambda: client.log(dag_id, run_id, succeeded[-1]),
+            lambda shown: any(text in line for line in shown or []) or not text,
+            seconds,
+        )
+    except ApiError as refused:
+        found, lines, error = False, None, refused
+    if not found:
+        what = f": {error}." if error else f" with '{text}' within {seconds} s; it shows: {(lines or [])[-LOG_LINES:]}."
         module.fail_json(
-            msg=f"The run {run_id} of {dag_id} succeeded, but Airflow can't show the log of its task: {unread}. "
-            "Can the api-server reach the log bucket?",
+            msg=f"The run {run_id} of {dag_id} succeeded, but Airflow can't show the log of its task{what} "
+            "Can workers write to the log bucket, and the api-server read it?",
             **result,
         )
-    return {"changed": True, "log": lines, **result}
+    return lines or []
 
 
 def main() -> None:
@@ -207,6 +236,8 @@ def main() -> None:
             "queues": {"type": "list", "elements": "str", "default": []},
             "parse_timeout": {"type": "int", "default": 120},
             "timeout": {"type": "int", "default": 300},
+            "log_text": {"type": "str", "default": ""},
+            "log_timeout": {"type": "int", "default": 60},
             "ca_path": {"type": "path"},
         },
         supports_check_mode=True,

@@ -84,6 +84,12 @@ class Run:
             host: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", figures)} for host, figures in lines
         }
 
+    def why(self) -> str:
+        """Return what failed, in Ansible's words, with the few lines before it; else the end of the output."""
+        lines = self.output.splitlines()
+        failed = [number for number, line in enumerate(lines) if re.match(r"(fatal|failed): |\[ERROR\]", line)]
+        return "\n".join(lines[max(0, failed[0] - 8) : failed[0] + 40] if failed else lines[-60:])
+
 
 def run(*command: str, timeout: int = 1500, ok: bool = True, env: dict[str, str] | None = None) -> Run:
     """Run ``command`` in the repository's root; unless ``ok`` is False it must end 0."""
@@ -104,7 +110,7 @@ def run(*command: str, timeout: int = 1500, ok: bool = True, env: dict[str, str]
     with (ARTIFACTS / "commands.log").open("a", encoding="utf-8") as log:
         log.write(f"$ {result.command}\n{result.output}\n=> {result.returncode} in {result.seconds:.1f} s\n\n")
     if ok:
-        assert result.returncode == 0, f"{result.command} ended {result.returncode}:\n{result.output[-6000:]}"
+        assert result.returncode == 0, f"{result.command} ended {result.returncode}:\n{result.why()}"
     return result
 
 

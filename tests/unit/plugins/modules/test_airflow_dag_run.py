@@ -92,6 +92,8 @@ def run(module: Any, monkeypatch: pytest.MonkeyPatch, check_mode: bool = False, 
         "queues": ["h"],
         "parse_timeout": 5,
         "timeout": 10,
+        "log_text": "",
+        "log_timeout": 5,
         "ca_path": None,
         "parts": list(HEALTHY),
         **changes,
@@ -199,6 +201,27 @@ def test_a_log_that_can_not_be_shown_fails_although_the_run_succeeded(
     airflow.answers["GET /api/v2/dags/smoke/dagRuns/run%2B1/taskInstances/a/logs/1"] = [500]
     result = run(airflow_dag_run, monkeypatch)
     assert "Airflow can't show the log" in result["msg"]
+
+
+def test_a_log_is_waited_for_until_it_is_uploaded(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = "GET /api/v2/dags/smoke/dagRuns/run%2B1/taskInstances/a/logs/1"
+    airflow.answers[log] = [{"content": []}, {"content": [{"event": "not found"}]}, {"content": "Answered on h\nend"}]
+    result = run(airflow_dag_run, monkeypatch, log_text="Answered on")
+    assert result["log"] == ["Answered on h", "end"]
+    assert airflow.asked.count(log) == 3
+
+
+def test_a_log_without_the_text_fails_and_is_shown(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run(airflow_dag_run, monkeypatch, log_text="Farewell")
+    assert result["failed"]
+    assert "with 'Farewell' within 5 s; it shows: ['Answered on h']" in result["msg"]
+
+
+def test_a_log_that_is_refused_is_not_asked_for_again(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = "GET /api/v2/dags/smoke/dagRuns/run%2B1/taskInstances/a/logs/1"
+    airflow.answers[log] = [403]
+    assert "answered 403" in run(airflow_dag_run, monkeypatch)["msg"]
+    assert airflow.asked.count(log) == 1
 
 
 def test_an_api_server_that_is_being_replaced_is_asked_again(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
