@@ -93,7 +93,7 @@ certificate:
       elements: dict
 """
 
-import hashlib
+import secrets
 from contextlib import suppress
 from typing import Any
 
@@ -176,16 +176,19 @@ def find_certificate(module: AnsibleAWSModule, client: Any) -> str | None:
 
 
 def request_certificate(module: AnsibleAWSModule, client: Any) -> str:
-    """Request the certificate and return its ARN. The same request within an hour answers with the same certificate."""
+    """Request the certificate and return its ARN.
+
+    The token is one for each run: retries of this request get one certificate, while a request after one that failed or
+    was deleted within the hour gets a new one.
+    """
     names = names_of(module)
-    token = hashlib.sha256("\n".join([*names, module.params["key_algorithm"]]).encode()).hexdigest()[:32]
     answer = client.request_certificate(
         aws_retry=True,
         DomainName=module.params["domain_name"],
         SubjectAlternativeNames=names,
         ValidationMethod="DNS",
         KeyAlgorithm=module.params["key_algorithm"],
-        IdempotencyToken=token,
+        IdempotencyToken=secrets.token_hex(16),
         Tags=ansible_dict_to_boto3_tag_list(module.params["tags"]),
     )
     return str(answer["CertificateArn"])

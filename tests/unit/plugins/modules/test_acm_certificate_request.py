@@ -48,6 +48,12 @@ def test_a_certificate_of_another_environment_is_not_taken(aws: Any) -> None:
     assert first != second
 
 
+def test_a_certificate_deleted_within_the_hour_is_requested_anew(aws: Any) -> None:
+    arn = run(aws)["certificate"]["arn"]
+    aws.client("acm").delete_certificate(CertificateArn=arn)
+    assert run(aws)["certificate"]["arn"] != arn
+
+
 def test_a_certificate_of_other_names_is_not_taken(aws: Any) -> None:
     run(aws)
     assert run(aws, subject_alternative_names=["flower.example.com"])["changed"]
