@@ -35,7 +35,7 @@ setup: ## Install what is missing: Debian packages (as root), a virtual environm
 .PHONY: site
 site: lab-up ## Start the lab and bring the whole environment to its wanted state
 	@ansible-playbook site.yml
-	printf '\n%s\n' \
+	printf '%s\n' '' \
 	  'Airflow:   https://airflow.freehold.localhost' \
 	  'User:      admin' \
 	  'Password:  make password'

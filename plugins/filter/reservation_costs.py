@@ -189,7 +189,9 @@ class _PriceBook:
             for entry in prices
             if entry["currency"] != currency
         }
-        self.lists = sorted({f"{entry['region']} of {entry['published'][:10]}" for entry in right})
+        self.lists = sorted(
+            {f"{entry['region']} of {entry['published'][:10]} (version {entry['version']})" for entry in right}
+        )
         self.oldest = min((str(entry["read"]) for entry in right), default="")
 
     @property

@@ -120,6 +120,10 @@ prices:
     published:
       description: The date of the price list.
       type: str
+    version:
+      description: The version of the price list, by which a stand-in for AWS can be told from AWS.
+      type: str
+      sample: "20261120101500"
     region:
       description: The region of the price.
       type: str

@@ -52,6 +52,7 @@ def _product(code: str, region: str, usage_type: str, unit: str, price: float, *
         "product": {"sku": sku, "attributes": {"regionCode": region, "usagetype": usage_type, **attributes}},
         "serviceCode": code,
         "terms": {"OnDemand": {f"{sku}.JRTCKXETXF": term}},
+        "version": "sample data of the lab",
         "publicationDate": _PUBLISHED,
     }
 

@@ -17,9 +17,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 ITEM_KEYS = ("service", "type", "product", "copies")
-_PRICE_TYPES = {"amount": (int, float), "unit": str, "currency": str, "published": str, "region": str, "read": str}
+_PRICE_TYPES = {
+    "amount": (int, float),
+    "unit": str,
+    "currency": str,
+    "published": str,
+    "version": str,
+    "region": str,
+    "read": str,
+}
 _ITEM_TYPES = {"service": str, "type": str, "product": str, "copies": int}
 
 Price = dict[str, Any]

@@ -124,12 +124,12 @@ def products(client: Any, wanted: Product) -> list[dict[str, Any]]:
 
 
 def price(found: Iterable[Mapping[str, Any]], wanted: Product) -> dict[str, Any] | None:
-    """What one unit costs, its currency and the list's date, or None when there is no such product.
+    """What one unit costs, its currency, the list's date and version, or None when there is no such product.
 
     Raises ValueError when more than one price is left, because then none of them may be called the price.
     """
     prices = {
-        (currency, Decimal(amount), str(item.get("publicationDate", "")))
+        (currency, Decimal(amount), str(item.get("publicationDate", "")), str(item.get("version", "")))
         for item in found
         if wanted.fits(item)
         for term in item.get("terms", {}).get("OnDemand", {}).values()
@@ -141,5 +141,11 @@ def price(found: Iterable[Mapping[str, Any]], wanted: Product) -> dict[str, Any]
         return None
     if len(prices) > 1:
         raise ValueError(f"the price list has {len(prices)} prices for it")
-    currency, amount, published = next(iter(prices))
-    return {"amount": float(amount), "unit": wanted.unit, "currency": currency, "published": published}
+    currency, amount, published, version = next(iter(prices))
+    return {
+        "amount": float(amount),
+        "unit": wanted.unit,
+        "currency": currency,
+        "published": published,
+        "version": version,
+    }

@@ -84,6 +84,7 @@ PRICES: list[dict[str, Any]] = [
     | {
         "currency": "USD",
         "published": "2026-11-20T00:00:00Z",
+        "version": "20261120101500",
         "region": "eu-west-1",
         "read": "2026-11-22T09:00:00+00:00",
     }

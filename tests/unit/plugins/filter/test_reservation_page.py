@@ -143,7 +143,7 @@ def test_no_figure_stands_in_the_text_that_the_inputs_do_not_give() -> None:
         13.7 277.26 USD 207.91 1 year 478.15 57
         13.7 277.26 207.91 478.15 3 2
         36 1 4 4 4 36.50 1 1 25
-        16 4 2 2 19 5 25 2026-11-20 2026-11-22 2026-11-23 12:00 730 8,760
+        16 4 2 2 19 5 25 2026-11-20 20261120101500 2026-11-22 2026-11-23 12:00 730 8,760
     """
     known = set(re.findall(r"[\d.,:-]*\d", expected))
     # Names that hold a digit: instance types, products, and what AWS calls its things.

@@ -74,7 +74,7 @@ def test_what_would_be_bought_has_its_price() -> None:
 
 
 def test_prices_have_a_date_and_a_currency() -> None:
-    assert line("Prices:") == "Prices: USD, price list of eu-west-1 of 2026-11-20, read 2026-11-22."
+    assert line("Prices:").startswith("Prices: USD, price list of eu-west-1 of 2026-11-20 (version 20261120101500),")
     assert line("NAT gateway") == "NAT gateway                                         1      0.048 an hour  35.04"
     assert line("MWAA:").startswith("MWAA: mw1.small with 4 workers, 2 schedulers and 2 web servers")
 

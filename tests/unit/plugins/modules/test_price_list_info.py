@@ -21,6 +21,7 @@ def product(usage_type: str, price: str = "0.0736000000", currency: str = "USD",
         {
             "product": {"attributes": {"usagetype": usage_type}},
             "terms": {"OnDemand": {"S.T": {"priceDimensions": {"S.T.D": dimension}}}},
+            "version": "20261120101500",
             "publicationDate": "2026-11-20T00:00:00Z",
         }
     )
@@ -61,6 +62,7 @@ def test_the_price_of_a_host_is_that_of_the_region_and_the_shared_tenancy(aws: A
         "unit": "hour",
         "currency": "USD",
         "published": "2026-11-20T00:00:00Z",
+        "version": "20261120101500",
         "region": "eu-west-1",
     }
     assert [{**item, "read": ""} for item in found["prices"]] == [{**HOST, "copies": 1, **price, "read": ""}]
