@@ -49,6 +49,16 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         ["image_requirements_file", "/nowhere/requirements.txt"],
     ),
     "an unknown platform": ("image", {"image_platform": "windows"}, ["image_platform", "linux/arm64"]),
+    "hosts of two architectures": (
+        "image",
+        {"image_instance_types": ["t4g.medium", "t3.medium"]},
+        ["hosts_fleet", "arm64 and x86_64", "t4g.medium"],
+    ),
+    "an image that the hosts can't run": (
+        "image",
+        {"image_platform": "linux/arm64", "image_instance_types": ["t3.medium"]},
+        ["image_platform", "linux/amd64", "t3.medium"],
+    ),
     "a build context that is none": ("image", {"image_directory": "/nowhere"}, ["image_directory", "/nowhere"]),
     "capitals in the environment's name": ("secrets", {"environment_name": "Lab"}, ["environment_name", "'Lab'"]),
     "an environment's name of two letters": ("environment", {"environment_name": "ab"}, ["environment_name", "'ab'"]),

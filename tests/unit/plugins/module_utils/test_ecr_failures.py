@@ -53,6 +53,13 @@ def test_other_failures_name_no_requirement() -> None:
     assert failing_requirement(["E: Unable to locate package libfoo"]) is None
 
 
+def test_an_engine_of_another_architecture_is_told_what_it_lacks() -> None:
+    log = ["Step 2/9 : RUN id", "exec /bin/sh: exec format error"]
+    sentence = build_failure(log, "The command '/bin/sh -c id' returned a non-zero code: 1", "r.txt").splitlines()[0]
+    assert "QEMU" in sentence
+    assert "hosts_fleet" in sentence
+
+
 def test_the_sentence_names_the_variable_and_the_log_follows() -> None:
     log = ["ERROR: No matching distribution found for nosuchpkg==1.0"]
     message = build_failure(log, "exit code 1", "/etc/requirements.txt")
