@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An environment goes only on purpose, keeps its data, and comes back."""
+"""An environment goes only on purpose, keeps its data, and comes back, also when that is interrupted."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import time
+
 import pytest
 
-from .conftest import ENDPOINT, Run, Site, lab_session, run
+from .conftest import ENDPOINT, ROOT, Run, Site, lab_session, run
 
 MINE = [{"Name": "tag:freehold:environment", "Values": ["lab"]}]
 
@@ -59,8 +64,47 @@ def test_destroying_again_changes_nothing(destroyed: Run) -> None:
     assert again.recap()["localhost"]["changed"] == 0
 
 
-def test_it_comes_back_with_its_file_system(destroyed: Run, site: Site) -> None:
+# Tasks in whose midst the run is ended, and how: by whoever sits before it, or by a machine that goes away.
+INTERRUPTIONS = [
+    ("network : Make the missing subnets", signal.SIGKILL),
+    ("hosts : Launch the missing hosts", signal.SIGINT),
+    ("docker : Install docker", signal.SIGKILL),
+    ("component : Run the command in a container of its own", signal.SIGKILL),
+    ("component : Run each component as its unit says", signal.SIGKILL),
+]
+
+
+def interrupted(task: str, how: signal.Signals) -> list[str]:
+    """Run ``make site`` and end it, with all its children, a second after a task began; return what it printed."""
+    environment = {**os.environ, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
+    run = subprocess.Popen(
+        ["make", "site"],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    lines: list[str] = []
+    assert run.stdout is not None
+    with run.stdout:
+        for line in run.stdout:
+            lines.append(line)
+            if task in line:
+                time.sleep(1)
+                os.killpg(run.pid, how)
+                break
+        run.wait(60)
+    return lines
+
+
+def test_it_comes_back_with_its_file_system_however_often_it_is_interrupted(destroyed: Run, site: Site) -> None:
     kept = file_systems()
+    for task, how in INTERRUPTIONS:
+        lines = interrupted(task, how)
+        assert task in lines[-1], f"it never came to '{task}':\n{''.join(lines[-60:])}"
     run("make", "site")
     assert site.http().request("GET", "/api/v2/version").status == 200
     assert file_systems() == kept
