@@ -45,7 +45,7 @@ MODULES = [
     "asyncpg",
     "boto3",
     "celery.apps.worker",
-    "freehold_airflow.admin",
+    "freehold_airflow.users",
     "freehold_airflow.bundle",
     "freehold_airflow.check",
     "freehold_airflow.releases",

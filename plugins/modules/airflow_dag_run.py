@@ -246,11 +246,7 @@ def main() -> None:
     try:
         client.log_in(module.params["username"], module.params["password"])
     except ApiError as error:
-        refused = (
-            f"the password of the user {module.params['username']} is refused. If it was changed in Airflow, give the new"
-            " one (of the role verification: verification_password, or another user by verification_user)."
-        )
-        what = refused if error.status == 401 else str(error)
+        what = f"the password of the user {module.params['username']} is refused" if error.status == 401 else str(error)
         module.fail_json(msg=f"Can't log in to Airflow: {what}")
     try:
         module.exit_json(**run_to_its_end(module, client))

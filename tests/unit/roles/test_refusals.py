@@ -157,6 +157,7 @@ COMPONENT = {
     "component_base_url": "https://airflow.example.com",
     "component_execution_api_url": "http://api-server.lab.internal:8080/execution/",
     "migrate_admin_secret": "freehold/lab/admin_password",
+    "migrate_verification_secret": "freehold/lab/verification_password",
 }
 
 

@@ -160,9 +160,7 @@ def test_a_wrong_password_is_one_sentence_without_the_password(
 ) -> None:
     airflow.answers["POST /auth/token"] = [401]
     result = run(airflow_dag_run, monkeypatch)
-    assert "Can't log in to Airflow: the password of the user admin is refused." in result["msg"]
-    assert "verification_password" in result["msg"]
-    assert "pw" not in result["msg"].replace("password", "")
+    assert result["msg"] == "Can't log in to Airflow: the password of the user admin is refused"
 
 
 def test_a_failed_task_is_reported_with_the_end_of_its_log(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
