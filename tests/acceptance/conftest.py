@@ -91,20 +91,29 @@ class Run:
         return "\n".join(lines[max(0, failed[0] - 8) : failed[0] + 40] if failed else lines[-60:])
 
 
-def run(*command: str, timeout: int = 1500, ok: bool = True, env: dict[str, str] | None = None) -> Run:
-    """Run ``command`` in the repository's root; unless ``ok`` is False it must end 0."""
+def run(
+    *command: str, timeout: int = 1500, ok: bool = True, env: dict[str, str] | None = None, typed: str | None = None
+) -> Run:
+    """Run ``command`` in the repository's root; unless ``ok`` is False it must end 0.
+
+    What is ``typed`` comes from a terminal; without it there is none.
+    """
+    keyboard, terminal = os.openpty()
+    os.write(keyboard, f"{typed}\n".encode())
     begin = time.monotonic()
     done = subprocess.run(
         command,
         cwd=ROOT,
         env={**os.environ, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1", **(env or {})},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL if typed is None else terminal,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=timeout,
         check=False,
     )
+    os.close(keyboard)
+    os.close(terminal)
     result = Run(" ".join(command), done.returncode, done.stdout, time.monotonic() - begin)
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
     with (ARTIFACTS / "commands.log").open("a", encoding="utf-8") as log:

@@ -30,7 +30,8 @@ def test_without_the_name_nothing_goes(site: Site, requests_log: object) -> None
 
 
 def test_with_a_wrong_name_nothing_goes(site: Site) -> None:
-    done = run("ansible-playbook", "playbooks/destroy.yml", "-e", "confirm=production", ok=False)
+    done = run("make", "destroy", typed="production", ok=False)
+    assert "Type the name of the environment to delete" in done.output
     assert done.returncode != 0
     assert site.http().request("GET", "/api/v2/version").status == 200
 
@@ -38,7 +39,7 @@ def test_with_a_wrong_name_nothing_goes(site: Site) -> None:
 @pytest.fixture(scope="module")
 def destroyed(site: Site) -> Run:
     """The environment destroyed on purpose, its data kept."""
-    return run("ansible-playbook", "playbooks/destroy.yml", "-e", "confirm=lab")
+    return run("make", "destroy", typed="lab")
 
 
 def test_only_the_data_is_left(destroyed: Run) -> None:
