@@ -113,6 +113,11 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "foreign": lambda path: (path / "foreign.py").write_bytes(b"evil"),
     "mode": lambda path: (path / "run.sh").chmod(0o644),
     "folder gone": lambda path: shutil.rmtree(path / "pack age"),
+    # Whoever runs as root gets past this and has to look at the mode: test_proof.py looks without that power.
+    "closed folder and a changed file": lambda path: (
+        (path / "first.py").write_bytes(b""),
+        (path / "pack age").chmod(0),
+    ),
     "link": turn_link,
     "folder to link": turn_folder_into_link,
     "file to folder": turn_file_into_folder,

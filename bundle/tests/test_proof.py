@@ -4,16 +4,21 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from freehold_airflow import proof
 from freehold_airflow.copies import Copies
-from freehold_airflow.publish import move_pointer
+from freehold_airflow.publish import move_pointer, publish
 from freehold_airflow.release import Store
 
-from bundle.tests.trees import TREE, Publish
+from bundle.tests.trees import TREE, Publish, stream
+
+SOURCE = Path(__file__).parents[1] / "src"
 
 
 @pytest.fixture
@@ -70,6 +75,50 @@ def test_a_bit_that_flips_on_the_disk_is_found_and_repaired(copy: Path, bundle: 
     assert proof.state(bundle)["differs"]["changed"] == ["first.py"]
     assert proof.state(bundle, fetch=True)["exact"]
     assert (copy / "first.py").read_bytes() == TREE["first.py"]
+
+
+def test_a_copy_of_another_tree_under_the_same_name_is_found_and_repaired(
+    copy: Path, root: Path, tmp_path: Path, bundle: proof.Bundle
+) -> None:
+    # The same commit, published from another folder, into a shared folder that was made anew.
+    (root / "releases" / "aaa.json.gz").unlink()
+    publish(root, stream("aaa", {"other.py": b"other"}))
+    found = proof.state(bundle)
+    assert not found["exact"]
+    assert "this host's copy of aaa has the tree" in found["error"]
+    assert proof.state(bundle, fetch=True)["exact"]
+    assert [path.name for path in copy.iterdir()] == ["other.py"]
+
+
+# Root reads every folder, unless this power is taken away; components don't run as root.
+CONFINED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+
+@pytest.mark.parametrize(
+    ("mode", "closed"),
+    [(0o000, "pack age"), (0o600, "pack age"), (0o555, None)],
+    ids=["closed", "no way in", "no change"],
+)
+def test_a_folder_that_was_closed_is_found_and_repaired(
+    copy: Path, root: Path, bundle: proof.Bundle, mode: int, closed: str | None
+) -> None:
+    (copy / "pack age" / "__init__.py").write_bytes(b"harm")
+    (copy / "pack age").chmod(mode)
+
+    def run(*arguments: str) -> dict[str, Any]:
+        command = [*CONFINED, sys.executable, "-m", "freehold_airflow.proof", *arguments]
+        environment = {**os.environ, **settings(root, bundle.storage), "PYTHONPATH": str(SOURCE)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr
+        [found] = json.loads(done.stdout)
+        return dict(found)
+
+    looked = run()
+    assert not looked["exact"]
+    assert looked["differs"]["unreadable"] == ([closed] if closed else [])
+    fetched = run("--fetch")
+    assert fetched["exact"], fetched
+    assert run()["exact"]
 
 
 def test_another_release_can_be_asked_for(copy: Path, root: Path, put: Publish, bundle: proof.Bundle) -> None:

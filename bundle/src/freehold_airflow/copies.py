@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -81,9 +82,9 @@ class Copies:
 
     def stage(self, store: Store, manifest: Manifest, spool: Path) -> Path:
         """Make the copy of a release that is not published yet; ``spool`` holds what its packs lack, by SHA-256."""
-        if not self.is_sealed(manifest.release):
+        if not self.is_sealed(manifest.release, manifest.tree):
             with self.locked():
-                shutil.rmtree(self.path(manifest.release), ignore_errors=True)
+                _remove_tree(self.path(manifest.release))
                 self._make(store, manifest, spool)
         return self.path(manifest.release)
 
@@ -92,13 +93,16 @@ class Copies:
         with self.locked():
             for note in (self._seal_path(release), self._manifest_path(release), self._dags_path(release)):
                 note.unlink(missing_ok=True)
-            shutil.rmtree(self.path(release), ignore_errors=True)
+            _remove_tree(self.path(release))
 
-    def is_sealed(self, release: str) -> bool:
-        """Whether the copy is exactly as it was when all of its hashes were last found right."""
+    def is_sealed(self, release: str, tree: str = "") -> bool:
+        """Whether the copy is exactly as it was when all of its hashes were last found right.
+
+        And whether these were the hashes of ``tree``, where that is given: a release's name alone does not tell.
+        """
         try:
-            noted = json.loads(self._seal_path(release).read_text())["seal"]
-            return bool(noted == seal(self.path(release)))
+            noted = json.loads(self._seal_path(release).read_text())
+            return bool(noted["seal"] == seal(self.path(release))) and tree in ("", noted["tree"])
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -176,10 +180,13 @@ class Copies:
             # Removed from the shared file system, or that is away: what this host noted still has to fit its own hash.
             manifest = self.manifest(release)
         root = self.path(release)
+        closed = _open_folders(root)
         difference = compare(manifest, root)
-        if difference:
+        if difference or closed:
             log.warning(
-                "The copy of release %s was changed on this host; repairing it: %s", release, difference.as_json()
+                "The copy of release %s was changed on this host; repairing it: %s",
+                release,
+                {**difference.as_json(), "closed": closed},
             )
             for path in (*difference.extra, *difference.changed, *difference.unreadable):
                 (root / path).unlink(missing_ok=True)
@@ -267,7 +274,7 @@ class Copies:
         copies.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         for path in copies[UNUSED_COUNT:]:
             if not (self.tracking / path.name).exists() and path.stat().st_mtime < time.time() - UNUSED_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
+                _remove_tree(path)
 
 
 def _create(path: Path, executable: bool, content: bytes) -> None:
@@ -298,6 +305,31 @@ def _copy(source: Path, entry: Entry, root: Path) -> bool:
     log.warning("%s was changed on this host; taking %s from the shared file system", source, entry.path)
     target.unlink()
     return False
+
+
+def _open_folders(root: Path) -> list[str]:
+    """Give this process back its rights in folders below ``root`` that somebody took; return those folders."""
+    opened = []
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if mode & stat.S_IRWXU != stat.S_IRWXU:
+            try:
+                folder.chmod(mode | 0o755)
+            except OSError as error:
+                raise ReleaseError(f"the folder {folder} of this host's copy can't be opened again: {error}") from error
+            opened.append(str(folder.relative_to(root)))
+        with os.scandir(folder) as found:
+            waiting += [Path(item.path) for item in found if item.is_dir(follow_symlinks=False)]
+    return sorted(opened)
+
+
+def _remove_tree(root: Path) -> None:
+    """Remove a copy, as far as that is possible."""
+    with contextlib.suppress(ReleaseError, OSError):
+        _open_folders(root)
+    shutil.rmtree(root, ignore_errors=True)
 
 
 def _remove_empty_folders(root: Path) -> None:

@@ -68,16 +68,16 @@ def state(bundle: Bundle, release: str | None = None, fetch: bool = False) -> di
         if fetch:
             copies.ensure(store, wanted)
         manifest, difference = copies.verify(wanted)
-        if fetch and difference:
-            # What no file system could tell: a bit that flipped on the disk.
+        published = store.manifest(wanted)
+        if fetch and (difference or published.tree != manifest.tree):
+            # What no seal could tell: a bit that flipped on the disk, or a copy of another tree under the same name.
             copies.repair(store, wanted)
             manifest, difference = copies.verify(wanted)
-        published = store.manifest(wanted)
         if published.tree != manifest.tree:
             raise ReleaseError(f"this host's copy of {wanted} has the tree {manifest.tree}, not {published.tree}")
         found |= {"tree": manifest.tree, "files": len(manifest.entries), "differs": difference.as_json()}
         found["exact"] = not difference
-    except ReleaseError as error:
+    except (ReleaseError, OSError) as error:
         found["error"] = str(error)
     return found
 

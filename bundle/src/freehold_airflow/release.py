@@ -17,7 +17,7 @@ import stat
 import tarfile
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
@@ -35,6 +35,10 @@ CHUNK = 1024 * 1024
 
 class ReleaseError(Exception):
     """Something of a release is missing or is not what it says it is; the text names it."""
+
+
+class DamagedError(ReleaseError):
+    """What was read is nothing that anybody wrote, so reading it again won't help."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ class Manifest:
                 tree=_sha256(document["tree"]),
             )
         except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ReleaseError(f"the manifest of {release} can't be read: {error!r}") from error
+            raise DamagedError(f"the manifest of {release} can't be read: {error!r}") from error
         if found.release != release:
             raise ReleaseError(f"the manifest of {release} says that it is {found.release}")
         return found
@@ -255,17 +259,25 @@ def hash_file(path: Path) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """Everything below ``root`` that is no folder, with its own status (links are not followed), in no order."""
+def walk(root: Path, closed: Callable[[str], object] | None = None) -> Iterator[tuple[str, os.stat_result]]:
+    """Everything below ``root`` that is no folder, with its own status (links are not followed), in no order.
+
+    ``closed`` is told of folders that can't be read (``.`` is ``root``); without it, the first one raises OSError.
+    """
     waiting = [(root, "")]
     while waiting:
         folder, prefix = waiting.pop()
-        with os.scandir(folder) as found:
-            for item in found:
-                if item.is_dir(follow_symlinks=False):
-                    waiting.append((Path(item.path), f"{prefix}{item.name}/"))
-                else:
-                    yield prefix + item.name, item.stat(follow_symlinks=False)
+        try:
+            with os.scandir(folder) as found:
+                for item in found:
+                    if item.is_dir(follow_symlinks=False):
+                        waiting.append((Path(item.path), f"{prefix}{item.name}/"))
+                    else:
+                        yield prefix + item.name, item.stat(follow_symlinks=False)
+        except OSError:
+            if closed is None:
+                raise
+            closed(prefix.rstrip("/") or ".")
 
 
 def read_tree(root: Path) -> tuple[Entry, ...]:
@@ -301,10 +313,15 @@ class Difference:
 
 
 def compare(manifest: Manifest, root: Path) -> Difference:
-    """Hash a whole directory and say how it differs from the manifest; never raises for what it finds there."""
+    """Hash a whole directory and say how it differs from the manifest; never raises for what it finds there.
+
+    Of a folder that can't be read, the folder is unreadable, and what should be in it is missing.
+    """
     wanted = {entry.path: entry for entry in manifest.entries}
-    changed, extra, unreadable = [], [], []
-    for path, status in walk(root):
+    changed: list[str] = []
+    extra: list[str] = []
+    unreadable: list[str] = []
+    for path, status in walk(root, unreadable.append):
         entry = wanted.pop(path, None)
         if entry is None:
             extra.append(path)
