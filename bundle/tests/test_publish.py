@@ -7,6 +7,8 @@ import io
 import json
 import os
 import tarfile
+import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +16,17 @@ from typing import Any
 
 import pytest
 from freehold_airflow.copies import Copies
-from freehold_airflow.publish import MAX_PACKS, check, exclusive, look, main, move_pointer, publish, retain
+from freehold_airflow.publish import (
+    MAX_PACKS,
+    Deadline,
+    check,
+    exclusive,
+    look,
+    main,
+    move_pointer,
+    publish,
+    retain,
+)
 from freehold_airflow.release import Difference, Manifest, Pointer, ReleaseError, Store, read_tree, tree_hash
 
 from bundle.tests.trees import TREE, Publish, Tree, entries, sha256, stream
@@ -293,7 +305,7 @@ def test_a_damaged_earlier_pack_is_not_built_upon(root: Path, put: Publish) -> N
 def test_retention_keeps_what_is_named_and_every_pack_it_needs(root: Path, put: Publish) -> None:
     for name in ("aaa", "bbb", "ccc", "ddd", "eee"):
         put(name, TREE | {f"{name}.py": name.encode()})
-    assert retain(root, 0, {"bbb"}) == ["aaa", "ccc"]
+    assert retain(root, 0, {"bbb"}).removed == ["aaa", "ccc"]
     store = Store(root)
     # The current one and the one before stay, whatever was asked for.
     assert store.releases() == ["bbb", "ddd", "eee"]
@@ -306,7 +318,7 @@ def test_retention_keeps_the_newest(root: Path, put: Publish, monkeypatch: pytes
         moment = datetime(2026, 11, day, tzinfo=UTC)
         monkeypatch.setattr("freehold_airflow.stream.datetime", SimpleNamespace(now=lambda _, moment=moment: moment))
         put(name, TREE | {f"{name}.py": name.encode()})
-    assert retain(root, 3, set()) == ["ddd", "eee"]
+    assert retain(root, 3, set()).removed == ["ddd", "eee"]
 
 
 def test_a_clock_that_jumps_back_costs_no_release_that_is_used(
@@ -316,8 +328,53 @@ def test_a_clock_that_jumps_back_costs_no_release_that_is_used(
         moment = datetime(year, 1, 1, tzinfo=UTC)
         monkeypatch.setattr("freehold_airflow.stream.datetime", SimpleNamespace(now=lambda _, moment=moment: moment))
         put(name, TREE | {f"{name}.py": name.encode()})
-    assert retain(root, 1, set()) == ["bbb"]
+    assert retain(root, 1, set()).removed == ["bbb"]
     assert Store(root).releases() == ["aaa", "ccc", "ddd"]
+
+
+@pytest.mark.parametrize("harm", [b"", b"no gzip", None])
+def test_a_damaged_manifest_that_nobody_needs_goes(root: Path, put: Publish, harm: bytes | None) -> None:
+    for name in ("aaa", "bbb", "ccc"):
+        put(name, TREE | {f"{name}.py": name.encode()})
+    path = root / "releases" / "aaa.json.gz"
+    path.write_bytes(path.read_bytes()[:-30] if harm is None else harm)
+    done = retain(root, 10, set())
+    assert (done.removed, done.left) == (["aaa"], {})
+    assert look(root, every=True)["damaged"] == {}
+    assert look(root, every=True)["foreign"] == []
+
+
+def test_a_damaged_manifest_that_a_run_needs_keeps_every_pack(root: Path, put: Publish) -> None:
+    for name in ("aaa", "bbb", "ccc", "ddd"):
+        put(name, {f"{name}.py": name.encode()})
+    (root / "releases" / "aaa.json.gz").write_bytes(b"")
+    packs = set((root / "packs").iterdir())
+    done = retain(root, 0, {"aaa"})
+    assert done.removed == ["bbb"]
+    assert "can't be read" in done.left["aaa"]
+    assert set((root / "packs").iterdir()) == packs
+    # When nobody needs it any more, everything is in order again.
+    assert retain(root, 0, set()).removed == ["aaa"]
+    assert look(root, every=True)["foreign"] == []
+
+
+def test_what_could_only_not_be_read_just_now_is_not_removed(
+    root: Path, put: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("aaa", "bbb", "ccc"):
+        put(name, {f"{name}.py": name.encode()})
+    before = files(root)
+    read = Path.read_bytes
+
+    def fail(path: Path) -> bytes:
+        if path.name == "aaa.json.gz":
+            raise OSError(5, "Input/output error")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    done = retain(root, 0, set())
+    assert (done.removed, list(done.left)) == ([], ["aaa"])
+    assert files(root) == before
 
 
 def test_the_pointer_can_go_back_but_not_to_what_is_missing_or_damaged(root: Path, put: Publish) -> None:
@@ -336,11 +393,11 @@ def test_the_pointer_can_go_back_but_not_to_what_is_missing_or_damaged(root: Pat
 
 
 def test_looking_tells_what_is_there(root: Path, put: Publish) -> None:
-    nothing = {"release": None, "tree": None, "previous": None, "moves": 0, "whole": False}
+    nothing = {"release": None, "tree": None, "previous": None, "moves": 0, "whole": False, "trouble": ""}
     assert look(root) == {**nothing, "damaged": {}, "foreign": [], "releases": []}
     put("aaa", TREE)
     done = put("bbb", TREE | {"b.py": b"b"})
-    current = {"release": "bbb", "tree": done.tree, "previous": "aaa", "moves": 2, "whole": True}
+    current = {"release": "bbb", "tree": done.tree, "previous": "aaa", "moves": 2, "whole": True, "trouble": ""}
     for every in (False, True):
         assert look(root, every) == {**current, "damaged": {}, "foreign": [], "releases": ["aaa", "bbb"]}
 
@@ -357,6 +414,16 @@ def test_looking_at_all_finds_what_was_changed_by_hand(root: Path, put: Publish)
     assert found["whole"] is True
     assert sorted(found["damaged"]) == ["aaa", "bbb"]
     assert found["foreign"] == ["packs/note.txt"]
+
+
+def test_a_pointer_that_cannot_be_read_is_told_from_none(root: Path, put: Publish) -> None:
+    put("aaa", TREE)
+    (root / "current").write_bytes(b"{")
+    found = look(root)
+    assert (found["release"], found["whole"]) == (None, False)
+    assert "the pointer can't be read" in found["trouble"]
+    (root / "current").unlink()
+    assert look(root)["trouble"] == ""
 
 
 def test_a_pointer_whose_release_is_another_tree_is_found(root: Path, put: Publish) -> None:
@@ -414,6 +481,33 @@ def test_a_checked_copy_that_somebody_touched_is_made_anew(
     assert tree_hash(read_tree(copies.path("bbb"))) == found["tree"]
 
 
+def test_a_checked_copy_of_another_tree_is_made_anew(
+    root: Path, put: Publish, tmp_path: Path, verdict: dict[str, Any]
+) -> None:
+    put("aaa", TREE)
+    copies = Copies(tmp_path / "host", "dags")
+    check(root, copies, stream("bbb", {"other.py": b"other"}), 30, keep=True)
+    # The same commit, with another dags_folder: nothing was published in between.
+    found = check(root, copies, stream("bbb", TREE), 30, keep=True)
+    assert tree_hash(read_tree(copies.path("bbb"))) == found["tree"]
+    assert "first.py" in verdict["seen"]
+
+
+def test_a_name_that_is_taken_is_refused_before_anything_is_imported(
+    root: Path, put: Publish, tmp_path: Path, verdict: dict[str, Any]
+) -> None:
+    put("aaa", TREE)
+    copies = Copies(tmp_path / "host", "dags")
+    copies.ensure(Store(root), "aaa")
+    with pytest.raises(ReleaseError, match="from the same commit, but another folder or with other settings"):
+        check(root, copies, stream("aaa", {"other.py": b"other"}), 30, keep=True)
+    assert verdict["seen"] == []
+    assert tree_hash(read_tree(copies.path("aaa"))) == Store(root).manifest("aaa").tree
+    # What is damaged may be published again, so its name is free.
+    (root / "releases" / "aaa.json.gz").write_bytes(b"")
+    check(root, copies, stream("aaa", TREE), 30, keep=True)
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_a_copy_that_is_not_wanted_leaves_nothing(
     root: Path, put: Publish, tmp_path: Path, verdict: dict[str, Any], keep: bool, capsys: pytest.CaptureFixture[str]
@@ -454,8 +548,62 @@ def test_a_look_that_could_not_be_done_is_no_verdict(
 
 
 def test_two_publishers_exclude_each_other(root: Path) -> None:
-    with exclusive(root), pytest.raises(ReleaseError, match="another publication"), exclusive(root, wait=False):
+    over = Deadline(0)
+    with exclusive(root), pytest.raises(ReleaseError, match="another publication"), exclusive(root, over):
         pass
+    with exclusive(root, over):
+        pass
+
+
+def test_a_publisher_waits_for_the_one_before_it(root: Path) -> None:
+    order = []
+
+    def first() -> None:
+        with exclusive(root):
+            held.set()
+            time.sleep(0.5)
+            order.append("first")
+
+    held = threading.Event()
+    thread = threading.Thread(target=first)
+    thread.start()
+    held.wait(10)
+    with exclusive(root, Deadline(30)):
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize("action", ["write", "move", "retain"])
+def test_what_comes_too_late_changes_nothing_that_anybody_reads(
+    root: Path,
+    put: Publish,
+    tmp_path: Path,
+    action: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("aaa", "bbb", "ccc"):
+        put(name, TREE | {f"{name}.py": name.encode()})
+    sent = tmp_path / "stream"
+    sent.write_bytes(stream("ddd", TREE).getvalue())
+    before = (root / "current").read_bytes()
+
+    def hang(self: Store, release: str, manifest: Any = Store.manifest) -> Manifest:
+        # As if the shared file system came back hours later, in the middle of the work.
+        monkeypatch.setattr("freehold_airflow.publish.time.clock_gettime", lambda _: 1e12)
+        found: Manifest = manifest(self, release)
+        return found
+
+    monkeypatch.setattr(Store, "manifest", hang)
+    words = {"write": ["--stream", str(sent)], "move": ["--release", "aaa"], "retain": ["--newest", "0"]}[action]
+    assert main([action, "--root", str(root), "--seconds", "600", *words]) == 1
+    assert "took longer than 600 s" in capsys.readouterr().err
+    assert (root / "current").read_bytes() == before
+    assert {"aaa", "bbb", "ccc"} <= set(Store(root).releases())
+    assert not list(root.glob(".incoming*"))
+    monkeypatch.undo()
+    assert main([action, "--root", str(root), "--seconds", "600", *words]) == 0
 
 
 def test_a_manifest_survives_storing(root: Path, put: Publish) -> None:

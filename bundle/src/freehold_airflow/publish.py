@@ -11,6 +11,9 @@
 is 0, 1 with a sentence on stderr, or 3 when ``check`` found that the DAGs can't be published. The pointer is moved
 last: whatever happens before, the current release stays as it was. See docs/decisions/0002-release-format.md. Only
 ``check`` needs Airflow.
+
+With ``--seconds`` an action that changes something does so within this time or not at all. A process that waits for a
+shared file system can't always be killed, and must not go on with what nobody waits for when that is back.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -35,6 +39,7 @@ from freehold_airflow.release import (
     PACKS,
     POINTER,
     RELEASES,
+    DamagedError,
     Entry,
     Manifest,
     Pack,
@@ -51,6 +56,8 @@ MAX_PACKS = 8
 MAX_DEAD = 0.5
 
 LOCK = ".lock"
+# How often a publication looks whether the one that it waits for is over.
+LOCK_SECONDS = 0.2
 # The exit status of a check that found errors, apart from that of one that could not be done.
 REFUSED = 3
 
@@ -67,15 +74,43 @@ class Published:
     moves: int
 
 
+class Deadline:
+    """The time after which nothing may be changed any more; none without ``seconds``."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        """The time runs from here. A machine that was suspended meanwhile has used it up."""
+        self.seconds = seconds
+        self.started = time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    @property
+    def over(self) -> bool:
+        """Whether it has passed."""
+        return self.seconds is not None and time.clock_gettime(time.CLOCK_BOOTTIME) - self.started >= self.seconds
+
+    def check(self, what: str) -> None:
+        """Raise ReleaseError when it has passed; ``what`` is what must not be done now."""
+        if self.over:
+            raise ReleaseError(f"this took longer than {self.seconds:g} s, so {what}")
+
+
+UNLIMITED = Deadline()
+
+
 @contextlib.contextmanager
-def exclusive(root: Path, wait: bool = True) -> Iterator[None]:
+def exclusive(root: Path, deadline: Deadline = UNLIMITED) -> Iterator[None]:
     """Be the only publisher; NFS 4.1 carries the lock between hosts. The file stays, or the lock means nothing."""
     root.mkdir(parents=True, exist_ok=True)
     with (root / LOCK).open("a") as opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise ReleaseError("another publication is going on") from error
+        while True:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if deadline.over:
+                    raise ReleaseError(
+                        f"another publication was still going on after {deadline.seconds:g} s"
+                    ) from error
+                time.sleep(LOCK_SECONDS)
         yield
 
 
@@ -110,10 +145,11 @@ def choose(entries: tuple[Entry, ...], current: Manifest | None) -> tuple[dict[s
     return new, current.packs
 
 
-def publish(root: Path, stream: BinaryIO) -> Published:
+def publish(root: Path, stream: BinaryIO, deadline: Deadline = UNLIMITED) -> Published:
     """Write the release of a stream and make it current; raise ReleaseError and leave the pointer alone otherwise.
 
-    Publishing what is there already writes nothing but, where it named another release, the pointer.
+    Publishing what is there already writes nothing but, where it named another release, the pointer. After the
+    deadline the pointer is not moved.
     """
     store = Store(root)
     with tempfile.TemporaryDirectory(prefix="freehold-publish-") as folder:
@@ -121,12 +157,12 @@ def publish(root: Path, stream: BinaryIO) -> Published:
         read = read_stream(stream, spool)
         # Checks every path and link of the tree before anything is written.
         wanted = read.manifest(store)
-        with exclusive(root):
+        with exclusive(root, deadline):
             pointer = _pointer(store)
             pack_bytes = 0
             if not _is_there(store, wanted):
                 pack_bytes = _write(store, wanted, spool, _base(store, read, pointer))
-            moves = _point(store, pointer, wanted).moves
+            moves = _point(store, pointer, wanted, deadline).moves
     previous = pointer.release if pointer else None
     return Published(wanted.release, wanted.tree, len(wanted.entries), pack_bytes, previous, moves)
 
@@ -139,13 +175,13 @@ def _pointer(store: Store) -> Pointer | None:
         return None
 
 
-def _point(store: Store, pointer: Pointer | None, manifest: Manifest) -> Pointer:
+def _point(store: Store, pointer: Pointer | None, manifest: Manifest, deadline: Deadline) -> Pointer:
     """Move the pointer to a release, remembering where it came from, unless it is there already."""
     if pointer and (pointer.release, pointer.tree) == (manifest.release, manifest.tree):
         return pointer
     before = (pointer.release, pointer.moves + 1) if pointer else (None, 1)
     moved = Pointer(manifest.release, manifest.tree, *before)
-    _replace(store.root / POINTER, moved.to_bytes())
+    _replace(store.root / POINTER, moved.to_bytes(), deadline)
     return moved
 
 
@@ -178,13 +214,23 @@ def _is_there(store: Store, wanted: Manifest) -> bool:
     """Whether the release is there, whole. Another tree under its name is refused: hosts may have copies of it."""
     if wanted.release not in store.releases():
         return False
-    there = _intact(store, wanted.release)
-    if there is not None and there.tree != wanted.tree:
+    refuse_another_tree(store, wanted)
+    return _intact(store, wanted.release) is not None
+
+
+def refuse_another_tree(store: Store, wanted: Manifest) -> None:
+    """Raise ReleaseError where a release of this name is there, readable, and has other files."""
+    if wanted.release not in store.releases():
+        return
+    try:
+        there = store.manifest(wanted.release).tree
+    except ReleaseError:
+        return
+    if there != wanted.tree:
         raise ReleaseError(
-            f"release {wanted.release} is there already, with the tree {there.tree}, not {wanted.tree}; a release is "
-            "named by its commit, so another folder of the same commit can't be published beside it"
+            f"release {wanted.release} is there already, with the tree {there}, not {wanted.tree}: it was published "
+            "from the same commit, but another folder or with other settings; commit something to publish this one"
         )
-    return there is not None
 
 
 def _write(store: Store, wanted: Manifest, spool: Path, base: Manifest | None) -> int:
@@ -225,13 +271,18 @@ def _fetch(store: Store, base: Manifest | None, wanted: set[str], spool: Path) -
 
 
 def look(root: Path, every: bool = False) -> dict[str, Any]:
-    """What is current, whether it is whole, and the names of all releases.
+    """What is current, whether it is whole, why the pointer can't be read where there is one, and all releases' names.
 
     ``every`` looks at every release and for files that belong to none: ``damaged`` maps each release that is not whole
     to the reason, ``foreign`` lists the paths.
     """
     store = Store(root)
-    pointer = _pointer(store)
+    pointer, trouble = None, ""
+    try:
+        pointer = store.pointer()
+    except ReleaseError as error:
+        # None at all is how a folder begins; one that can't be read tells nothing of what is current.
+        trouble = "" if isinstance(error.__cause__, FileNotFoundError) else str(error)
     releases = store.releases()
     damaged = {}
     for release in releases if every else [pointer.release] if pointer else []:
@@ -245,6 +296,7 @@ def look(root: Path, every: bool = False) -> dict[str, Any]:
     return {
         **(asdict(pointer) if pointer else {"release": None, "tree": None, "previous": None, "moves": 0}),
         "whole": pointer is not None and pointer.release not in damaged,
+        "trouble": trouble,
         "damaged": damaged,
         "foreign": _foreign(store) if every else [],
         "releases": releases,
@@ -264,11 +316,13 @@ def _foreign(store: Store) -> list[str]:
 def check(root: Path, copies: Copies, stream: BinaryIO, import_seconds: int, keep: bool) -> dict[str, Any]:
     """Make this host's copy of the release of a stream, and import its DAGs from there in a process of its own.
 
-    The copy stays for the time after publication if ``keep`` is set and nothing is wrong with the DAGs.
+    The copy stays for the time after publication if ``keep`` is set and nothing is wrong with the DAGs. Raises
+    ReleaseError for what could not be published anyway, because its name is taken.
     """
     store = Store(root)
     with tempfile.TemporaryDirectory(prefix="freehold-check-") as folder:
         manifest = read_stream(stream, Path(folder)).manifest(store)
+        refuse_another_tree(store, manifest)
         path = copies.stage(store, manifest, Path(folder))
     try:
         command = [sys.executable, "-m", "freehold_airflow.check", "--connected=if-asked", "--root", str(path)]
@@ -290,45 +344,69 @@ def check(root: Path, copies: Copies, stream: BinaryIO, import_seconds: int, kee
             copies.discard(manifest.release)
 
 
-def retain(root: Path, newest: int, keep: set[str]) -> list[str]:
-    """Remove releases, then the packs that none of the rest names; return the names of the removed ones.
+@dataclass(frozen=True)
+class Retained:
+    """What retention removed, and why it left a release whose manifest can't be read, with all packs, as it was."""
 
-    The ``newest`` latest stay, and those in ``keep``, the current one and the one that was current before.
+    removed: list[str]
+    left: dict[str, str]
+
+
+def retain(root: Path, newest: int, keep: set[str], deadline: Deadline = UNLIMITED) -> Retained:
+    """Remove releases, then the packs that none of the rest names.
+
+    The ``newest`` latest stay, and those in ``keep``, the current one and the one that was current before. A release
+    whose manifest is damaged goes when none of these is meant. Where one stays whose manifest can't be read, nobody
+    knows which packs it needs, so all stay.
     """
     store = Store(root)
-    with exclusive(root):
+    with exclusive(root, deadline):
         pointer = store.pointer()
+        needed = {pointer.release, pointer.previous or pointer.release, *keep}
+        manifests: dict[str, Manifest] = {}
+        damaged: list[str] = []
+        left: dict[str, str] = {}
         # Read before anything is removed: an unreadable manifest must not cost another release its packs.
-        manifests = {release: store.manifest(release) for release in store.releases()}
+        for release in store.releases():
+            try:
+                manifests[release] = store.manifest(release)
+            except ReleaseError as error:
+                if isinstance(error, DamagedError) and release not in needed:
+                    damaged.append(release)
+                else:
+                    left[release] = str(error)
         latest = sorted(manifests, key=lambda release: (manifests[release].created, release), reverse=True)[:newest]
-        kept = {pointer.release, pointer.previous or pointer.release, *keep, *latest}
-        gone = [release for release in manifests if release not in kept]
+        kept = {*needed, *latest}
+        gone = [release for release in manifests if release not in kept] + damaged
         named = {pack.sha256 for release in kept & manifests.keys() for pack in manifests[release].packs}
+        deadline.check("no release was removed")
         for release in gone:
             (root / RELEASES / f"{release}.json.gz").unlink()
-        for path in (root / PACKS).iterdir():
+        for path in [] if left else (root / PACKS).iterdir():
             if path.name.removesuffix(".tar.gz") not in named:
                 path.unlink()
-    return gone
+    return Retained(sorted(gone), left)
 
 
-def move_pointer(root: Path, release: str) -> Pointer:
-    """Make a release that is there the current one, after a look at its manifest and packs."""
+def move_pointer(root: Path, release: str, deadline: Deadline = UNLIMITED) -> Pointer:
+    """Make a release that is there the current one, after a look at its manifest and packs; not after the deadline."""
     store = Store(root)
-    with exclusive(root):
+    with exclusive(root, deadline):
         if release not in store.releases():
             known = ", ".join(store.releases()) or "none"
             raise ReleaseError(f"there is no release {release}; there are: {known}")
         manifest = store.manifest(release)
         store.check_packs(manifest)
-        return _point(store, _pointer(store), manifest)
+        return _point(store, _pointer(store), manifest, deadline)
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _replace(path: Path, content: bytes, deadline: Deadline = UNLIMITED) -> None:
     temporary = path.with_name(f".incoming-{path.name}")
     try:
         temporary.write_bytes(content)
         _sync(temporary)
+        # The last look at the clock before anybody sees it: whatever is above may have waited for hours.
+        deadline.check("the current release was left as it was")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -352,6 +430,8 @@ def main(arguments: list[str] | None = None) -> int:
         added.add_argument("--root", type=Path, required=True, help="the folder of releases on the shared file system")
         if action == "look":
             added.add_argument("--all", action="store_true", help="look at every release, and for foreign files")
+        if action in ("write", "move", "retain"):
+            added.add_argument("--seconds", type=float, help="change nothing later than this (default: no limit)")
         if action in ("check", "write"):
             added.add_argument("--stream", type=Path, required=True)
         if action == "check":
@@ -366,7 +446,7 @@ def main(arguments: list[str] | None = None) -> int:
             added.add_argument("--keep", nargs="*", default=[], help="releases that stay whatever their age")
     given = parser.parse_args(arguments)
     try:
-        found = _act(given)
+        found = _act(given, Deadline(getattr(given, "seconds", None)))
     except (ReleaseError, OSError) as error:
         print(f"freehold_airflow.publish: {error}", file=sys.stderr)
         return 1
@@ -374,16 +454,16 @@ def main(arguments: list[str] | None = None) -> int:
     return REFUSED if found.get("errors") else 0
 
 
-def _act(given: argparse.Namespace) -> dict[str, Any]:
+def _act(given: argparse.Namespace, deadline: Deadline) -> dict[str, Any]:
     if given.action == "look":
         return look(given.root, given.all)
     if given.action == "move":
-        return asdict(move_pointer(given.root, given.release))
+        return asdict(move_pointer(given.root, given.release, deadline))
     if given.action == "retain":
-        return {"removed": retain(given.root, given.newest, set(given.keep))}
+        return asdict(retain(given.root, given.newest, set(given.keep), deadline))
     with given.stream.open("rb") as stream:
         if given.action == "write":
-            return asdict(publish(given.root, stream))
+            return asdict(publish(given.root, stream, deadline))
         copies = Copies(given.storage, given.bundle)
         return check(given.root, copies, stream, given.import_seconds, given.keep)
 
