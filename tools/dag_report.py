@@ -16,7 +16,9 @@ from typing import Any
 
 # So many paths of a change are listed; GitHub cuts a summary at 1 MiB.
 _PATHS = 200
-_MISSING = "There is no report: the sync ended before it had anything to prove. Its own step says why."
+_MISSING = (
+    "There is no report: the sync ended before it wrote one. Its own step says why, and `dag-verify` what is published."
+)
 
 
 def plain(value: object) -> str:

@@ -51,6 +51,8 @@ def dag_report(
 
 def unparsed(parsed: Mapping[str, Any]) -> list[str]:
     """Return, one sentence each, why Airflow doesn't count as having parsed a release."""
+    if parsed.get("error"):
+        return [f"whether it has parsed this release is not known: {parsed['error']}"]
     if parsed["overtaken"]:
         return [f"release {parsed['overtaken']} was published after this one"]
     reasons = [f"{error['file']} can't be imported: {error['message']}" for error in parsed["import_errors"]]

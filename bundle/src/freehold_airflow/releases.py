@@ -7,6 +7,9 @@
 
 Runs where Airflow's settings give the database: in a scheduler's or dag-processor's container. Prints one line of JSON;
 everything else goes to stderr. docs/decisions/0002-release-format.md says how the rows are read.
+
+Which DAGs a release has is what the check found. Where one of them is missing, this host's copy is imported again
+before that is held against Airflow: DAG ids may depend on a variable that has changed since.
 """
 
 from __future__ import annotations
@@ -16,21 +19,27 @@ import contextlib
 import json
 import os
 import re
+import subprocess
 import sys
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from freehold_airflow.answer import take_stdout
+from freehold_airflow.copies import Copies
 from freehold_airflow.proof import Bundle, configured
 from freehold_airflow.release import ReleaseError, Store, check_name
 
 POLL_SECONDS = 0.5
 # A file that has not been parsed this long after the release was seen is asked for, and again after as long.
 ASK_SECONDS = 5.0
+# When the same DAGs have been missing for this long, the release is imported again, to see whether it still has them.
+AGAIN_SECONDS = 20.0
+IMPORT_SECONDS = 600.0
 
 
 @dataclass
@@ -61,7 +70,10 @@ class State:
 
 @dataclass(frozen=True)
 class Waited:
-    """What came of waiting for a release; ``overtaken`` names the one that was published meanwhile, if any."""
+    """What came of waiting for a release; ``overtaken`` names the one that was published meanwhile, if any.
+
+    ``error`` says why the database could not be asked in the end; then the rest is what was known last.
+    """
 
     bundle: str
     release: str
@@ -74,6 +86,11 @@ class Waited:
     deactivated: list[str]
     import_errors: list[dict[str, str]]
     in_use: dict[str, dict[str, int]]
+    error: str = ""
+
+
+# Imports a release anew; returns its DAGs as DAG id and file, or None where that can't be done.
+Again = Callable[[], "dict[str, str] | None"]
 
 
 def look(bundle: str, release: str, expected: Mapping[str, str]) -> State:
@@ -187,44 +204,134 @@ def deactivate(bundle: str, dag_ids: list[str]) -> None:
         )
 
 
-def wait(bundle: Bundle, release: str, expected: Mapping[str, str], seconds: float) -> Waited:
+@dataclass
+class _Waiting:
+    """What is known while a release is waited for."""
+
+    bundle: Bundle
+    release: str
+    expected: Mapping[str, str]
+    again: Again | None
+    state: State = field(default_factory=State)
+    in_use: dict[str, dict[str, int]] = field(default_factory=dict)
+    deactivated: set[str] = field(default_factory=set)
+    error: str = ""
+    missing_since: float = 0.0
+    asked: float | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the release is parsed and what runs need is known."""
+        return self.state.done and not self.error
+
+    def ask(self, change: bool, last: bool) -> None:
+        """Ask the database; ``change`` lets DAGs that are gone be deactivated, and files be asked for.
+
+        What runs need is asked once the release is parsed, or with the ``last`` question.
+        """
+        from sqlalchemy.exc import SQLAlchemyError
+
+        missing = self.state.missing
+        try:
+            self.state = look(self.bundle.name, self.release, self.expected)
+            if change and self.state.seen and not self.state.missing and self.state.gone:
+                deactivate(self.bundle.name, self.state.gone)
+                self.deactivated.update(self.state.gone)
+                self.state = look(self.bundle.name, self.release, self.expected)
+            if change:
+                self._hurry()
+            if self.state.done or last:
+                self.in_use = in_use(self.bundle.name)
+            self.error = ""
+        except SQLAlchemyError as error:
+            # The database fails over, for one: it comes back, and then the answer counts again.
+            self.error = f"its database can't be asked: {_first_line(error)}"
+        if missing != self.state.missing or self.error or not self.state.seen:
+            self.missing_since = time.monotonic()
+
+    def _hurry(self) -> None:
+        now = time.monotonic()
+        if self.state.seen and self.asked is None:
+            self.asked = now
+        if self.asked is not None and now - self.asked >= ASK_SECONDS:
+            files = {self.expected[dag_id] for dag_id in self.state.missing}
+            ask_for(self.bundle.name, files - self.state.failed_files)
+            self.asked = now
+
+    def import_again(self, last: bool) -> bool:
+        """Find out anew which DAGs are in the release, once, where some stay missing; say whether that was done.
+
+        ``last`` does so whatever the time, because the verdict is next.
+        """
+        late = last or time.monotonic() - self.missing_since >= AGAIN_SECONDS
+        if self.again is None or self.error or not (self.state.seen and self.state.missing and late):
+            return False
+        found, self.again = self.again(), None
+        if found is not None:
+            self.expected = found
+        return found is not None
+
+
+def wait(
+    bundle: Bundle, release: str, expected: Mapping[str, str], seconds: float, again: Again | None = None
+) -> Waited:
     """Wait at most ``seconds`` until Airflow runs a release; give up earlier when files of it can't be imported.
 
     And when another one is published meanwhile, which this host sees at once if it published this one. Without any
-    seconds it only looks: nothing is asked for, and no DAG that is gone is deactivated.
+    seconds it only looks: nothing is asked for, and no DAG that is gone is deactivated. A database that can't be asked
+    is asked again until the time is over.
     """
     started = time.monotonic()
-    asked: float | None = None
-    deactivated: set[str] = set()
+    waiting = _Waiting(bundle, release, expected, again)
     while True:
-        state = look(bundle.name, release, expected)
-        if seconds > 0 and state.seen and not state.missing and state.gone:
-            deactivate(bundle.name, state.gone)
-            deactivated.update(state.gone)
-            state = look(bundle.name, release, expected)
-        now = time.monotonic()
+        last = time.monotonic() - started >= seconds
+        waiting.ask(seconds > 0, last)
         overtaken = _overtaken(bundle, release)
-        if state.done or overtaken or state.hopeless(expected) or now - started >= seconds:
+        hopeless = not waiting.error and waiting.state.hopeless(waiting.expected)
+        if waiting.done or overtaken or hopeless:
             break
-        if state.seen and asked is None:
-            asked = now
-        if asked is not None and now - asked >= ASK_SECONDS:
-            ask_for(bundle.name, {expected[dag_id] for dag_id in state.missing} - state.failed_files)
-            asked = now
+        if waiting.import_again(last):
+            continue
+        if last:
+            break
         time.sleep(POLL_SECONDS)
     return Waited(
         bundle=bundle.name,
         release=release,
-        parsed=state.done,
+        parsed=waiting.done,
         overtaken=overtaken,
         seconds=round(time.monotonic() - started, 3),
-        missing=state.missing,
-        gone=state.gone,
-        unexpected=state.unexpected,
-        deactivated=sorted(deactivated),
-        import_errors=state.import_errors,
-        in_use=in_use(bundle.name),
+        missing=waiting.state.missing,
+        gone=waiting.state.gone,
+        unexpected=waiting.state.unexpected,
+        deactivated=sorted(waiting.deactivated),
+        import_errors=waiting.state.import_errors,
+        in_use=waiting.in_use,
+        error=waiting.error,
     )
+
+
+def import_again(tree: Path, environment: Mapping[str, str]) -> dict[str, str] | None:
+    """Import a copy of a release as the dag-processor does; return its DAGs, or None where not all of it can be had."""
+    command = [sys.executable, "-m", "freehold_airflow.check", "--connected", "yes", "--root", str(tree)]
+    try:
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+            try:
+                said, _ = process.communicate(timeout=IMPORT_SECONDS)
+            finally:
+                # It ends its children then, which being killed would not.
+                process.terminate()
+        found = read_expected(said)
+        # A DAG whose file fails here only must not count as gone.
+        return None if json.loads(said).get("errors") else found
+    except (ReleaseError, OSError, subprocess.TimeoutExpired) as error:
+        print(f"freehold_airflow.releases: {tree} was not imported again: {error}", file=sys.stderr)
+        return None
+
+
+def _first_line(error: Exception) -> str:
+    """An error of the database, as one line without the statement."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _overtaken(bundle: Bundle, release: str) -> str:
@@ -270,7 +377,7 @@ def in_use(bundle: str) -> dict[str, dict[str, int]]:
     return dict(sorted(found.items()))
 
 
-def delete_gone(bundle: str, release: str, expected: Mapping[str, str]) -> dict[str, Any]:
+def delete_gone(bundle: str, release: str, expected: Mapping[str, str], again: Again | None = None) -> dict[str, Any]:
     """Delete the DAGs that a release no longer has, with all their runs, as ``airflow dags delete`` does.
 
     Nothing happens unless Airflow has parsed the release. A DAG with an unfinished run is kept, and named.
@@ -283,6 +390,10 @@ def delete_gone(bundle: str, release: str, expected: Mapping[str, str]) -> dict[
     from sqlalchemy import select
 
     state = look(bundle, release, expected)
+    if again is not None and state.seen and state.missing:
+        found = again()
+        expected = expected if found is None else found
+        state = look(bundle, release, expected)
     if not state.done:
         raise ReleaseError(f"Airflow has not parsed release {release} of bundle {bundle} yet")
     with create_session() as session:
@@ -357,6 +468,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run as a program; 0 when it is so, 1 when it is not, 2 when the command makes no sense."""
     given = _parser().parse_args(arguments)
     answer = take_stdout()
+    # What imports DAGs needs the variables and connections that are forgotten here.
+    environment = dict(os.environ)
     try:
         use_database_only(os.environ)
         bundle = _bundle(given.bundle)
@@ -365,10 +478,12 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             release = check_name(given.release)
             expected = read_expected(sys.stdin.read() if given.dags == "-" else Path(given.dags).read_text())
+            tree = Copies(bundle.storage, bundle.name).path(release)
+            again = partial(import_again, tree, environment) if tree.is_dir() else None
             if given.command == "wait":
-                found = asdict(wait(bundle, release, expected, given.seconds))
+                found = asdict(wait(bundle, release, expected, given.seconds, again))
             else:
-                found = delete_gone(bundle.name, release, expected)
+                found = delete_gone(bundle.name, release, expected, again)
     except (ReleaseError, OSError) as error:
         print(f"freehold_airflow.releases: {error}", file=sys.stderr)
         return 1

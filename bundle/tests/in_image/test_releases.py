@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from airflow.utils.types import DagRunType
 from freehold_airflow import releases
 from freehold_airflow.publish import move_pointer
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from bundle.tests.in_image.conftest import Story
 from bundle.tests.trees import Publish, Tree
@@ -254,6 +256,104 @@ def test_a_release_that_is_overtaken_is_waited_for_no_longer(play: Play, put: Pu
     play(story())
     [(status, answer)] = answers
     assert (status, answer["parsed"], answer["overtaken"]) == (1, False, "aaa")
+
+
+class Away:
+    """A database that does not answer so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.times, self.look = times, releases.look
+
+    def __call__(self, *arguments: Any) -> releases.State:
+        self.times -= 1
+        if self.times >= 0:
+            raise OperationalError("SELECT 1", {}, Exception("server closed the connection\nunexpectedly"))
+        return self.look(*arguments)
+
+
+def looked_for(seconds: float, **files: str) -> releases.Waited:
+    """What came of waiting for the release bbb, in this process."""
+    [bundle] = releases.configured(os.environ)
+    found = {dag_id: f"{file}.py" for dag_id, file in files.items()}
+    return releases.wait(bundle, "bbb", found, seconds)
+
+
+@pytest.fixture
+def parsed_bbb(database: None, storage: Path, put: Publish) -> None:
+    """The rows of a release without DAGs that was parsed."""
+    put("bbb", {"one.py": b""})
+    with create_session() as session:
+        session.add(DagBundleModel(name="dags", version="bbb"))
+
+
+def test_a_database_that_comes_back_in_time_costs_nothing_but_time(
+    parsed_bbb: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(releases, "look", Away(3))
+    found = looked_for(60)
+    assert (found.parsed, found.error) == (True, "")
+    assert 1 <= found.seconds < 30
+
+
+def test_a_database_that_stays_away_is_named_at_the_end(parsed_bbb: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(releases, "look", Away(1000))
+    found = looked_for(2)
+    assert not found.parsed
+    assert found.error == "its database can't be asked: (builtins.Exception) server closed the connection"
+
+
+def test_what_runs_need_must_be_known_for_a_release_to_count_as_parsed(
+    parsed_bbb: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> None:
+        raise OperationalError("SELECT 1", {}, Exception("gone"))
+
+    monkeypatch.setattr(releases, "in_use", fail)
+    found = looked_for(1)
+    assert (found.parsed, found.in_use) == (False, {})
+    assert "gone" in found.error
+
+
+def test_a_dag_id_that_depends_on_a_variable_is_looked_up_anew(
+    play: Play, put: Publish, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_NAME", "now")
+    by_variable = b'from airflow.sdk import DAG, Variable\n\ndag = DAG("by_" + Variable.get("name"))\n'
+    answers = []
+
+    def story() -> Story:
+        put("aaa", {"one.py": dag("one"), "by.py": by_variable})
+        yield parsed("aaa", "one", "by_now")
+        # The check saw another value, on the day of the publication.
+        looking = wait("aaa", 0, one="one", by_then="by")
+        yield looking.ended
+        answers.append(looking.answer)
+        waiting = wait("aaa", one="one", by_then="by")
+        yield waiting.ended
+        answers.append(waiting.answer)
+        deleting = Command("delete-gone", "--release", "aaa", "--dags", "-", dags=expected(one="one", by_then="by"))
+        yield deleting.ended
+        answers.append(deleting.answer)
+
+    play(story())
+    (looked, first), (waited, second), (_, deleted) = answers
+    assert (looked, first["missing"]) == (0, [])
+    assert (waited, second["missing"], second["deactivated"]) == (0, [], [])
+    assert second["seconds"] < 60
+    assert (deleted["deleted"], deleted["kept"]) == ([], [])
+
+
+def test_a_file_that_fails_only_when_it_is_imported_again_takes_no_dag_away(
+    storage: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "one.py").write_bytes(dag("one"))
+    assert releases.import_again(tree, os.environ) == {"one": "one.py"}
+    (tree / "bad.py").write_bytes(dag("bad") + b"raise ValueError\n")
+    assert releases.import_again(tree, os.environ) is None
+    assert releases.import_again(tree / "nowhere", os.environ) is None
+    assert "was not imported again" in capfd.readouterr().err
 
 
 def test_the_rows_that_lie_about_a_release_are_not_believed(database: None, storage: Path) -> None:
