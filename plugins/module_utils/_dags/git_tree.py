@@ -78,7 +78,7 @@ class Repository:
     def __init__(self, path: str, folder: str) -> None:
         """``folder`` is the one whose content matters, relative to the repository; ``.`` is all of it.
 
-        :raises TreeError: C(path) is no work tree.
+        :raises TreeError: C(path) is not the top of a work tree.
         """
         self.path = path
         self.folder = os.path.normpath(folder)
@@ -88,9 +88,16 @@ class Repository:
             raise TreeError(f"dags_repository ({path}) is no directory")
         self._environment = dict(os.environ)
         try:
-            self.git("rev-parse", "--show-toplevel")
+            top = Path(os.fsdecode(self.git("rev-parse", "--show-toplevel").rstrip(b"\n"))).resolve()
         except TreeError as error:
             raise TreeError(f"dags_repository ({path}) is no Git work tree: {error}") from error
+        here = Path(path).resolve()
+        if here != top:
+            inside = here.relative_to(top) if here.is_relative_to(top) else here
+            raise TreeError(
+                f"dags_repository ({path}) is not the top of its Git work tree: set dags_repository to {top} and "
+                f"dags_folder to a folder in it, such as {inside / self.folder}"
+            )
 
     def git(self, *arguments: str, stdin: bytes | None = None) -> bytes:
         """Run Git in the repository and return what it printed.
