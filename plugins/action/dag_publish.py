@@ -29,6 +29,17 @@ READ = {
 }
 
 
+def undecided(found: dict[str, Any]) -> str:
+    """Say why a first publication is refused where something was published."""
+    releases = ", ".join(found["releases"]) or "none"
+    return (
+        "Releases were published here, and nothing tells which one is current "
+        f"({found['trouble'] or 'there is no pointer'}), so nothing is put in their place: run dag-sync from the "
+        "repository of your DAGs, or dag-rollback with dags_rollback_to naming one of those that are there: "
+        f"{releases}."
+    )
+
+
 class ActionModule(ActionBase):  # type: ignore[misc]
     """Read Git, send the difference, and have it published."""
 
@@ -52,6 +63,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         result |= {"changed": False, "found": found}
         if params["first_only"] and found["release"] is not None:
             return result
+        if params["first_only"] and (found["trouble"] or found["releases"]):
+            raise AnsibleActionFail(undecided(found))
         with tempfile.TemporaryDirectory(prefix="freehold-dags-") as folder:
             stream = Path(folder) / "dags.stream"
             base = {"base": found["release"], "base_tree": found["tree"]} if found["whole"] else {}
@@ -64,7 +77,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "before": found["release"] or "",
                 "sent_bytes": 0,
             }
-            if found["whole"] and found["release"] == read["release"]:
+            # The host refuses the same name with another tree, and says why.
+            if found["whole"] and (found["release"], found["tree"]) == (read["release"], read["tree"]):
                 result["wanted"]["moves"] = found["moves"]
                 return result
             shown = [f"{mark} {path}\n" for kind, mark in MARKS.items() for path in read["changes"][kind]]

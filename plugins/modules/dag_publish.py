@@ -19,7 +19,8 @@ description:
     there is none, where it is damaged, or where its commit is not in this clone.
   - Has the host import the DAGs and, only when all is well, write the release and move the pointer.
   - What is to be run on the host is given as commands, which answer with JSON as C(python -m freehold_airflow.publish)
-    does.
+    does. C({container}) in their words becomes a name for the container, by which it is removed when it does not end in
+    time.
 author:
   - The Freehold authors (@freehold)
 options:
@@ -51,7 +52,8 @@ options:
     default: 50
   first_only:
     description:
-      - Publish only where nothing is published yet.
+      - Publish only where nothing is published yet. Where there are releases and nothing tells which one is current, it
+        fails.
     type: bool
     default: false
   look:
@@ -75,9 +77,14 @@ options:
     required: true
   timeout:
     description:
-      - Seconds that looking and writing may take.
+      - Seconds that looking and writing may take, each; C(dags_proof_seconds) of the role.
     type: int
     default: 120
+  check_timeout:
+    description:
+      - Seconds that the check may take; C(dags_check_seconds) of the role.
+    type: int
+    default: 900
   stream:
     description:
       - Set by the controller's half.
@@ -124,12 +131,12 @@ errors:
   elements: dict
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.freehold.airflow.plugins.module_utils._dags.limited import CommandError, Limit, answer
 
 REFUSED = 3
 SHOWN = 20
@@ -156,17 +163,14 @@ class Host:
 
     def run(self, which: str, good: tuple[int, ...] = (0,)) -> dict[str, Any]:
         """Run one of the commands and return its answer; end the module when it has none."""
-        stream = self.module.params["stream"] or ""
-        argv = [word.replace("{stream}", stream) for word in self.module.params[which]]
-        limit = ["timeout", str(self.module.params["timeout"])] if which != "check" else []
-        rc, out, err = self.module.run_command([*limit, *argv])
-        if rc not in good:
-            said = (err or out).strip().splitlines() or ["it said nothing"]
-            self.fail(f"The command '{which}' ended with status {rc}: {said[-1]}", rc=rc, stdout=out, stderr=err)
+        params = self.module.params
+        limit = Limit(params["timeout"], "dags_proof_seconds")
+        if which == "check":
+            limit = Limit(params["check_timeout"], "dags_check_seconds", "the import of the DAGs, or the file system,")
         try:
-            return dict(json.loads(out))
-        except ValueError:
-            self.fail(f"The command '{which}' gave no answer that can be read.", rc=rc, stdout=out, stderr=err)
+            return answer(which, params[which], limit, {"stream": params["stream"] or ""}, good)
+        except CommandError as error:
+            self.fail(str(error), **error.details)
 
     def fail(self, message: str, **more: Any) -> NoReturn:
         """End the module."""
@@ -199,6 +203,7 @@ def main() -> None:
             "check": {"type": "list", "elements": "str", "required": True},
             "write": {"type": "list", "elements": "str", "required": True},
             "timeout": {"type": "int", "default": 120},
+            "check_timeout": {"type": "int", "default": 900},
             "stream": {"type": "path"},
         },
         supports_check_mode=True,

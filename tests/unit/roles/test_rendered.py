@@ -514,7 +514,12 @@ def test_a_single_command_runs_as_confined_as_a_component(rendered: Rendered) ->
         "--log-driver=none", "--hostname=prod-host-1.prod.internal",
         "--mount=type=bind,source=/etc/freehold,destination=/etc/freehold,readonly",
         "--env=AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_SECRET=sql_alchemy_conn",
+        # Of users' code that grows without end, the kernel kills this container and not the scheduler beside it.
+        "--memory=1600m", "--memory-swap=1600m", "--pids-limit=1024",
     } <= set(argv)  # fmt: skip
+    options = rendered.values("dag-processor")[0]["options"]
+    for name in ("memory", "memory-swap", "pids-limit"):
+        assert f"--{name}={options[name]}" in argv
     assert argv[-2:] == [IMAGE, "dag-processor"]
 
 

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tasks of the role dags on this machine, with a docker that runs the image's program here, or does not answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from freehold_airflow.publish import publish
+from freehold_airflow.release import Store
+
+from bundle.tests.trees import TREE, stream
+
+ROOT = Path(__file__).parents[3]
+IMAGE = "registry.example/airflow@sha256:" + "0" * 64
+# Runs what stands behind the image, by the entrypoint that was asked for; inside a component it says what it was told.
+DOCKER = """#!/bin/sh
+echo "$*" >> "$FAKE/asked"
+case $* in "container exec"*) cat "$FAKE/out"; cat "$FAKE/err" >&2; exit "$(cat "$FAKE/status")" ;; esac
+entrypoint=
+while [ "$1" != IMAGE ]; do
+    case $1 in --entrypoint=*) entrypoint=${1#*=} ;; esac
+    shift
+done
+shift
+exec "$entrypoint" "$@"
+""".replace("IMAGE", IMAGE)
+PARSED = {"parsed": True, "seconds": 1.0, "overtaken": "", "missing": [], "gone": [], "import_errors": [], "in_use": {}}
+
+
+class Role:
+    """The role on this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.shared = folder, folder / "shared"
+        self.bin = folder / "bin"
+        self.bin.mkdir()
+        (self.bin / "docker").write_text(DOCKER)
+        (self.bin / "docker").chmod(0o755)
+        (self.bin / "python").symlink_to(sys.executable)
+        self.shared.mkdir()
+        self.tells()
+
+    def tells(self, out: str = "", err: str = "", status: int = 0) -> None:
+        """Tell what a component says when it is asked something."""
+        for name, text in {"out": out, "err": err, "status": str(status)}.items():
+            (self.folder / name).write_text(text)
+
+    def asked(self) -> str:
+        """What docker was asked."""
+        return (self.folder / "asked").read_text()
+
+    def run(
+        self, *parts: str, options: tuple[str, ...] = (), proof: dict[str, Any] | None = None, **variables: Any
+    ) -> tuple[dict[str, Any], str]:
+        """Run parts of the role; return the facts they leave behind, and what Ansible printed."""
+        facts = self.folder / "facts.json"
+        facts.unlink(missing_ok=True)
+        names = ("dags_found", "dags_wanted", "dags_parsed_release", "dags_reported")
+        left = "{{ dict(" + ", ".join(f"{name}={name} | default(none)" for name in names) + ") | to_json }}"
+        block = [
+            {"ansible.builtin.include_role": {"name": "freehold.airflow.dags", "tasks_from": part}} for part in parts
+        ]
+        tell: dict[str, Any] = {
+            "ansible.builtin.copy": {"content": left, "dest": str(facts)},
+            "check_mode": False,
+            "diff": False,
+        }
+        tell["changed_when"] = False
+        play = {
+            "hosts": "localhost",
+            "connection": "local",
+            "gather_facts": False,
+            "environment": {
+                "PATH": f"{self.bin}:{os.environ['PATH']}",
+                "FAKE": str(self.folder),
+                "PYTHONPATH": f"{ROOT}/bundle/src",
+            },
+            "vars": {
+                "ansible_python_interpreter": sys.executable,
+                "component_image": IMAGE,
+                "dags_mount": str(self.shared),
+                "dags_path": str(self.shared),
+                "dags_expected": {"release": "aaa", "tree": "t", "moves": 1},
+                "dags_hosts": [],
+                **variables,
+            },
+            # What a host has proved is a fact of it.
+            "tasks": [{"ansible.builtin.set_fact": {"dags_proof": proof}}, {"block": block, "always": [tell]}],
+        }
+        playbook = self.folder / "play.yml"
+        playbook.write_text(json.dumps([play]))
+        program = Path(sys.executable).with_name("ansible-playbook")
+        done = subprocess.run(
+            [str(program), "-i", "localhost,", str(playbook), *options],
+            cwd=ROOT,
+            env={**os.environ, "ANSIBLE_CONFIG": f"{ROOT}/ansible.cfg"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert facts.exists(), done.stdout + done.stderr
+        return json.loads(facts.read_text()), done.stdout
+
+
+@pytest.fixture
+def role(tmp_path: Path) -> Role:
+    return Role(tmp_path)
+
+
+def test_what_is_published_is_looked_at_and_gone_back_to(role: Role) -> None:
+    publish(role.shared, stream("aaa", TREE))
+    publish(role.shared, stream("bbb", TREE | {"b.py": b"b"}))
+    facts, _ = role.run("rollback")
+    assert facts["dags_found"]["release"] == "bbb"
+    assert (facts["dags_wanted"]["release"], facts["dags_wanted"]["before"]) == ("aaa", "bbb")
+    assert Store(role.shared).pointer().release == "aaa"
+
+
+def test_a_check_run_moves_nothing(role: Role) -> None:
+    publish(role.shared, stream("aaa", TREE))
+    publish(role.shared, stream("bbb", TREE | {"b.py": b"b"}))
+    facts, said = role.run("rollback", options=("--check",))
+    assert facts["dags_wanted"] is None
+    assert "changed=1" in said
+    assert Store(role.shared).pointer().release == "bbb"
+
+
+def test_a_shared_file_system_that_hangs_ends_in_a_sentence(role: Role) -> None:
+    # Nobody ever writes into it, so reading it takes for ever.
+    os.mkfifo(role.shared / "current")
+    facts, said = role.run("look", dags_proof_seconds=1)
+    assert facts["dags_found"] is None
+    assert "the shared file system did not answer within 1 s (dags_proof_seconds)" in said
+
+
+def test_retention_names_what_it_could_not_read(role: Role) -> None:
+    publish(role.shared, stream("aaa", TREE))
+    publish(role.shared, stream("bbb", TREE | {"b.py": b"b"}))
+    (role.shared / "releases" / "aaa.json.gz").write_bytes(b"")
+    _, said = role.run("retain", dags_parsed_release={**PARSED, "in_use": {"aaa": {"runs": 1}}})
+    assert "failed=0" in said
+    assert "Nobody knows which files of the shared file system release aaa needs" in said
+    assert Store(role.shared).releases() == ["aaa", "bbb"]
+    _, said = role.run("retain", dags_parsed_release={**PARSED, "parsed": False}, dags_keep=0)
+    assert "changed=0" in said, "without a verdict it is not known what runs need"
+
+
+def test_what_airflow_has_parsed_is_remembered(role: Role) -> None:
+    role.tells(json.dumps(PARSED))
+    facts, _ = role.run("parsed")
+    assert facts["dags_parsed_release"] == PARSED
+    assert "container exec airflow-dag-processor timeout --kill-after=5 840 bash" in role.asked()
+
+
+@pytest.mark.parametrize(
+    ("out", "err", "status", "reason"),
+    [
+        ("", "Error response from daemon: container 1 is not running", 1, "container 1 is not running"),
+        ("", "Traceback\n  ...\nValueError: what", 1, "ValueError: what"),
+        ("", "", 124, "it did not answer within 840 s"),
+        ("{", "", 127, "it said nothing, and ended with status 127"),
+        (
+            json.dumps({**PARSED, "parsed": False, "error": "its database can't be asked: refused"}),
+            "",
+            1,
+            "its database can't be asked: refused",
+        ),
+    ],
+)
+def test_a_dag_processor_that_cannot_be_asked_is_reported_with_everything_else(
+    role: Role, out: str, err: str, status: int, reason: str
+) -> None:
+    role.tells(out, err, status)
+    proofs = {"proofs": [{"component": "worker", "release": "aaa", "files": 5, "exact": True, "error": ""}]}
+    report = role.folder / "report.json"
+    facts, said = role.run(
+        "parsed",
+        "report",
+        dags_hosts=["localhost"],
+        proof=proofs,
+        dags_parsed="{{ dags_parsed_release }}",
+        dags_report=str(report),
+    )
+    assert not facts["dags_parsed_release"]["parsed"]
+    written = json.loads(report.read_text())
+    [problem] = written["problems"]
+    assert problem.startswith("Airflow: whether it has parsed this release is not known: ")
+    assert problem.endswith(reason)
+    assert [row["exact"] for row in written["containers"]] == [True]
+    assert "Release aaa is exact in 1 of 1 containers." in said
+    assert "failed=1" in said
