@@ -75,6 +75,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         for row in containers
     ]
     lines += ["", "### Containers", "", *table(["Host", "Component", "Release", "Files", "Proof"], rows)]
+    lines += [f"- {plain(host)} is stopped and was not asked" for host in report.get("stopped") or []]
     lines += changes(report.get("changes") or {})
     return "\n".join(lines) + "\n"
 

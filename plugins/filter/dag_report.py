@@ -17,11 +17,13 @@ def dag_report(
     proofs: Sequence[Mapping[str, Any]],
     store: Mapping[str, Any] | None = None,
     parsed: Mapping[str, Any] | None = None,
+    stopped: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the report as one dictionary.
 
     ``wanted`` tells the release; ``proofs`` has an answer of dag_proof for each of ``hosts``, an empty one for one that
     didn't answer. ``store`` is what ``look`` says of the shared file system, ``parsed`` what Airflow's database says.
+    ``stopped`` are hosts that run no container, which is no problem: they catch up by themselves when they start.
     ``problems`` lists, one sentence each, all that is not as it should be.
     """
     containers: list[Row] = []
@@ -44,6 +46,7 @@ def dag_report(
         "exact": not problems,
         "problems": problems,
         "containers": containers,
+        "stopped": sorted(stopped),
         "store": dict(store or {}),
         "parsed": dict(parsed or {}),
     }
@@ -80,7 +83,8 @@ def dag_table(report: Mapping[str, Any]) -> list[str]:
     summary = f"Release {short(str(report['release']))} is exact in {proved} of {len(rows)} containers"
     if report["parsed"].get("parsed"):
         summary += f", and Airflow has parsed it ({report['parsed']['seconds']:.0f} s)"
-    return [*lines, f"{summary}."]
+    away = [f"{host} is stopped and was not asked; it catches up when it starts." for host in report["stopped"]]
+    return [*lines, f"{summary}.", *away]
 
 
 def short(release: str) -> str:

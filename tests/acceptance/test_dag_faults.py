@@ -92,8 +92,10 @@ def test_a_stopped_host_is_not_waited_for_and_catches_up(
     ec2.get_waiter("instance_stopped").wait(InstanceIds=ids, WaiterConfig=often)
     try:
         release = dags.version("while one was stopped")
-        dags.sync()
+        done = dags.sync()
         assert "lab-worker-2" not in {row["host"] for row in dags.report()["containers"]}
+        assert dags.report()["stopped"] == ["lab-worker-2"]
+        assert "lab-worker-2 is stopped and was not asked" in done.output
     finally:
         ec2.start_instances(InstanceIds=ids)
         ec2.get_waiter("instance_running").wait(InstanceIds=ids, WaiterConfig=often)

@@ -81,9 +81,9 @@ def build_failure(log: list[str], error: str, requirements: str) -> str:
     culprit = failing_requirement(log)
     if any("exec format error" in line for line in [*log[-LOG_LINES:], error]):
         sentence = (
-            "The image does not build: this Docker engine can't run programs of the platform that it is built for. Install"
-            " QEMU's binfmt handlers (Debian: qemu-user-static and binfmt-support), build on a machine of that architecture,"
-            " or use instance types of this one's in hosts_fleet."
+            "The image does not build: this Docker engine can't run programs of the platform that it is built for."
+            " Install QEMU's binfmt handlers (Debian: qemu-user-static and binfmt-support), build on a machine of that"
+            " architecture, or use instance types of this one's in hosts_fleet."
         )
     elif culprit:
         sentence = f"The image does not build: {culprit}; correct image_requirements_file ({requirements})."

@@ -58,6 +58,14 @@ def test_a_silent_host_and_a_differing_container_are_named() -> None:
     assert dag_table(report)[-1] == "Release 3d3c42e5aac5 is exact in 0 of 2 containers."
 
 
+def test_a_stopped_host_is_told_and_no_problem() -> None:
+    report = dag_report(WANTED, ["host-a"], [{"proofs": [row("worker")]}], stopped=["host-c", "host-b"])
+    assert report["exact"]
+    assert dag_table(report)[-2:] == [
+        f"{host} is stopped and was not asked; it catches up when it starts." for host in ("host-b", "host-c")
+    ]
+
+
 def test_a_release_that_was_overtaken_is_said_to_be() -> None:
     late = parsed(parsed=False, missing=["sleeper"], overtaken="bbb")
     report = dag_report(WANTED, ["host-a"], [{"proofs": [row("worker")]}], {}, late)
