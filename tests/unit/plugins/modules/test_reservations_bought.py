@@ -429,20 +429,29 @@ def test_an_error_of_aws_itself_is_no_refusal(account: Account, code: str, statu
 
 
 @pytest.mark.parametrize("of", ALL, ids=lambda of: of.name)
-def test_the_clock_is_looked_at_right_before_the_signature(aws: Any, of: Service) -> None:
+def test_the_clock_is_looked_at_after_the_signature_and_nothing_is_sent_too_late(
+    aws: Any, of: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = aws.client(of.name)
     seen: list[str] = []
-    client.meta.events.register("before-send", lambda **_: seen.append("sent"))
-    intent = {"offering": "offer-1", "count": 1, "name": "freehold-lab-token", "tags": {}}
+    sign = client._request_signer.sign
+
+    def signed(*args: Any, **kwargs: Any) -> None:
+        # Credentials are fetched in here, before the signature is dated.
+        sign(*args, **kwargs)
+        seen.append("signed")
 
     def too_late() -> None:
         seen.append("looked")
         raise NotBought(message="too late")
 
+    monkeypatch.setattr(client._request_signer, "sign", signed)
+    monkeypatch.setattr(client._endpoint.http_session, "send", lambda _request: seen.append("sent"))
+    client.meta.events.register_last("before-send", lambda **_: seen.append("sent"))
+    intent = {"offering": "offer-1", "count": 1, "name": "freehold-lab-token", "tags": {}}
     with pytest.raises(NotBought, match="too late"):
         shops.SHOPS[of.name](client, client).purchase(intent, too_late)
-    assert "looked" in seen
-    assert "sent" not in seen
+    assert seen == ["signed", "looked"]
 
 
 def test_ec2_throttles_with_503_and_that_is_a_refusal(account: Account) -> None:
