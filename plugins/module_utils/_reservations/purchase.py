@@ -12,7 +12,7 @@ docs/decisions/0008-nothing-is-bought-twice.md.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -153,6 +153,18 @@ def kind_of(reservation: Reservation) -> Kind:
         reservation.zone,
         reservation.tenancy,
         reservation.copies,
+    )
+
+
+def bought_in_month(owned: Iterable[Reservation], zone: str, day: datetime) -> int:
+    """How many reserved instances of a zone, or regional ones, began in the month of a day; AWS has a quota of those.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ri-limits.html
+    """
+    return sum(
+        item.count
+        for item in owned
+        if item.zone == zone and item.start and (item.start.year, item.start.month) == (day.year, day.month)
     )
 
 
@@ -298,12 +310,8 @@ class Buyer:
             )
             raise FreeholdError(message=message)
         if order.monthly_quota:
-            today, zone = self.clock.today(), order.zone
-            spent = sum(
-                item.count
-                for item in owned
-                if item.zone == zone and item.start and (item.start.year, item.start.month) == (today.year, today.month)
-            )
+            zone = order.zone
+            spent = bought_in_month(owned, zone, self.clock.today())
             if spent + lack > order.monthly_quota:
                 where = f"the zone {zone}" if zone else "a region"
                 message = (

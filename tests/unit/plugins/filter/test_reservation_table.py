@@ -97,7 +97,7 @@ def test_what_a_purchase_would_not_cover_is_told() -> None:
     theirs = {"name": "i-1", "service": "ec2", "type": "t4g.small", "product": "Linux/UNIX", "ours": False}
     assert "Others would take 1 of these 8 units of EC2" in text(owned=[], running=[theirs])
     small = [{**OWNED[0], "instance_type": "t4g.small"}]
-    assert "Of EC2 this leaves 1 open" in text(owned=small)
+    assert "1 unit of EC2 stays open, less than one t4g.medium" in text(owned=small)
     unsold = [{**WANTED[0], "type": "m7g.large"}]
     prices = [*PRICES, {**PRICES[0], "type": "m7g.large"}]
     assert "AWS sells no reservation of m7g.large (ec2, Linux/UNIX) here." in text(
@@ -115,7 +115,24 @@ def test_a_covered_fleet_is_called_so() -> None:
 def test_a_rest_too_small_for_any_reservation_is_not_called_covered() -> None:
     found = " ".join(text(owned=[{**OWNED[0], "instance_type": "t4g.small"}], wanted=WANTED[2:3]).split())
     assert "Everything is covered." not in found
-    assert "what is open is less than any reservation" in found
+    assert "what is open is less than one of the smallest type that is open;" in found
+    assert "3 units of EC2 stay open, less than one t4g.large, the smallest type that is open;" in found
+
+
+def test_what_is_bought_and_not_in_force_yet_is_not_bought_again() -> None:
+    """Being paid for, or queued: the plan says the same as reserve."""
+    paying = {**OWNED[0], "instance_count": 2, "state": "payment-pending", "start": "2026-11-23T11:00:00+00:00"}
+    queued = {**OWNED[0], "instance_count": 2, "state": "queued", "start": "2026-12-24T00:00:00+00:00"}
+    queued |= {"reserved_instances_id": "ri-queued", "end": "2027-12-24T00:00:00+00:00"}
+    for owned in ([paying, queued], [{**paying, "instance_count": 4}], [{**queued, "instance_count": 4}]):
+        found = " ".join(text(owned=owned, wanted=WANTED[:3]).split())
+        assert "What is open is bought, and not in force yet." in found
+        assert "and what is open is bought, and not in force yet; the same work" in found
+        assert "To close the gap" not in found
+        assert "recommended" not in found
+    found = " ".join(text(owned=[paying], wanted=WANTED[:3]).split())
+    assert "Of what is open, 4 units of EC2 are bought, and not in force yet." in found
+    assert "EC2 1 x t4g.large" in found
 
 
 def test_without_prices_it_is_in_units_and_says_why() -> None:
