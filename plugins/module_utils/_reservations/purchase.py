@@ -169,14 +169,18 @@ def bought_in_month(owned: Iterable[Reservation], zone: str, day: datetime) -> i
 
 
 class Buyer:
-    """Brings an account to own what an order says. ``patience`` is how long to wait for AWS to show something."""
+    """Brings an account to own what an order says.
 
-    def __init__(self, shop: Shop, ledger: Ledger, clock: Clock, patience: float) -> None:
+    ``patience`` is how long to wait for AWS to show something; ``warnings`` takes what went wrong beside a purchase,
+    whether the purchase succeeds or not.
+    """
+
+    def __init__(self, shop: Shop, ledger: Ledger, clock: Clock, patience: float, warnings: list[str]) -> None:
         self.shop = shop
         self.ledger = ledger
         self.clock = clock
         self.patience = patience
-        self.warnings: list[str] = []
+        self.warnings = warnings
 
     def ensure(self, order: Order, write: bool = True) -> dict[str, Any]:
         """Buy what is missing, if anything is, and return the module's result."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations import buying, shops
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.ledger import BucketLedger
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.purchase import NotBought
@@ -479,6 +480,21 @@ def test_tags_that_can_not_be_written_do_not_make_the_purchase_a_failure(account
     assert account.run(EC2)["bought"][0]["id"] == "ri-1"
     assert "ec2:CreateTags" in account.warnings[0]
     assert account.ledger()["ec2/000001-outcome.json"] == {"bought": "ri-1"}
+
+
+def test_what_could_not_be_written_down_is_told_of_a_refused_purchase_too(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise FreeholdError(message="S3 is away")
+
+    monkeypatch.setattr(BucketLedger, "settle", fail)
+    account.owns(EC2)
+    account.sells(EC2, EC2.offering)
+    account.refuses(EC2, "Throttling")
+    assert "took no purchase" in account.run(EC2)["msg"]
+    (warning,) = account.warnings
+    assert warning.startswith("How purchase 1 ended is not written down; the next run does it: S3 is away")
 
 
 # ---- the offering ---------------------------------------------------------------------------------------------------
