@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 Plan = Mapping[str, Any]
 
 SERVICE_NAMES = {"ec2": "EC2", "rds": "RDS", "elasticache": "ElastiCache"}
+# What an offer and what it would close have in common; two of them may differ in the deployment alone.
+OFFER_KEYS = ("service", "type", "product", "tenancy", "multi_az", "count")
 _MODULES = {
     "ec2": "ec2_reserved_instances",
     "rds": "rds_reserved_instances",
@@ -92,8 +95,10 @@ def answer(plan: Plan) -> str:
         text += ", and nothing needs to be bought"
     if same_work is None:
         return f"{text}. What Amazon MWAA costs is not known here."
-    least = min(today["month"], best["month"]) if best is not None else today["month"]
-    return f"{text}; the same work on Amazon MWAA costs {money(same_work)}{_compared(least, same_work)}."
+    bought = best["month"] if best is not None and best["saving"] > 0 else None
+    return (
+        f"{text}; the same work on Amazon MWAA costs {money(same_work)}{_compared(today['month'], bought, same_work)}."
+    )
 
 
 def reason(plan: Plan) -> str:
@@ -102,11 +107,22 @@ def reason(plan: Plan) -> str:
     return str(found["without"]).rstrip(".") or "; ".join(found["missing"])
 
 
-def _compared(ours: float, theirs: float) -> str:
+def _compared(today: float, bought: float | None, theirs: float) -> str:
+    """How much less, or more, it costs here, today and with a purchase where there is one."""
     if not theirs:
         return ""
-    share = round((1 - ours / theirs) * 100)
-    return f", so that {share} % of that is saved" if share > 0 else ""
+    share, direction = _share(today, theirs)
+    text = f": {share} % {direction} here today"
+    if bought is None:
+        return text
+    share, other = _share(bought, theirs)
+    return f"{text}, {share} % {f'{other} ' if other != direction else ''}with the purchase"
+
+
+def _share(ours: float, theirs: float) -> tuple[int, str]:
+    """The difference in percent, cut off and never rounded up, and in which direction."""
+    part = (1 - Decimal(str(ours)) / Decimal(str(theirs))) * 100
+    return int(abs(part)), "less" if part >= 0 else "more"
 
 
 def notices(plan: Plan) -> list[str]:
@@ -158,6 +174,11 @@ def fleet(plan: Plan) -> list[dict[str, str]]:
     ]
 
 
+def offers_of(plan: Plan, item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The ways in which AWS sells one of C(closing)."""
+    return [offer for offer in plan["offers"] if all(offer[key] == item[key] for key in OFFER_KEYS)]
+
+
 def purchase(plan: Plan) -> list[list[str]]:
     """What would be bought, and what each costs in the way that is asked for, where AWS sells it so."""
     best = recommended(plan)
@@ -165,11 +186,10 @@ def purchase(plan: Plan) -> list[list[str]]:
     for item in plan["closing"]:
         offers = [
             offer
-            for offer in plan["offers"]
+            for offer in offers_of(plan, item)
             if best is not None
             and (offer["years"], offer["payment"]) == (best["years"], best["payment"])
             and offer["currency"] in ("", plan["costs"]["currency"])
-            and all(offer[key] == item[key] for key in ("service", "type", "product", "count"))
         ]
         cheapest = min(offers, key=lambda offer: (offer["total"], offer["id"]), default=None)
         amounts = [money(cheapest[key] if cheapest else None) for key in ("upfront", "monthly", "total")]
@@ -200,11 +220,10 @@ def gap(plan: Plan) -> list[str]:
     if not any(item["open"] for item in plan["services"]):
         return ["Everything is covered."]
     lines = [*taken(plan), *remains(plan)]
-    sold = {(item["service"], item["type"], item["product"]) for item in plan["offers"]}
     lines += [
         f"AWS sells no reservation of {item['type']} ({item['service']}, {item['product']}) here."
         for item in plan["closing"]
-        if (item["service"], item["type"], item["product"]) not in sold
+        if not offers_of(plan, item)
     ]
     return lines
 
