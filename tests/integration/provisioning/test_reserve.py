@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -94,16 +95,11 @@ def typed(output: str) -> list[str]:
     return [argument for pair in re.findall(r"reservations_\w+=\S+", found[0]) for argument in ("-e", pair)]
 
 
-def at_once(api: Api, *arguments: str, **more: Any) -> tuple[list[int], list[str], list[dict[str, Any]]]:
+def at_once(api: Api, *arguments: str) -> tuple[list[int], list[str], list[dict[str, Any]]]:
     """Run reserve.yml twice at the same time: how both ended, what they said, and what AWS was asked."""
-    given = json.dumps(api.variables(**{**WIRING, "reservations_wait_timeout": 120, **more}))
-    playbook = [
-        Path(sys.executable).parent / "ansible-playbook",
-        "-i",
-        "localhost,",
-        ROOT / "playbooks" / "reserve.yml",
-    ]
-    command: list[str | Path] = [*playbook, "-e", given, *arguments]
+    given = json.dumps(api.variables(**{**WIRING, "reservations_wait_timeout": 120}))
+    command: list[str | Path] = [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,"]
+    command += [ROOT / "playbooks" / "reserve.yml", "-e", given, *arguments]
     before = len(api.logged())
     runs = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     outputs = [run.communicate(timeout=300)[0] for run in runs]
@@ -315,6 +311,44 @@ def test_what_was_bought_before_a_purchase_failed_is_shown(shared: Api) -> None:
     assert "throttles requests and took no purchase" in run.output
     assert "New: 4 x t3.medium (ec2, Linux/UNIX), " in run.output
     assert re.search(r"rds: 0.0 % covered before, 0.0 % now, 0.0 % when all is paid", run.output)
+
+
+def test_a_rest_and_what_is_queued_are_told_by_gate_and_reserve(shared: Api, tmp_path: Path) -> None:
+    host = {"name": "worker", "duties": ["worker"], "instance_type": "t3.large", "count": 1, "volume_gib": 20}
+    more = {**WIRING, "reservations_fleet": [host]}
+    # One unit; what was bought before it goes to the hosts of others.
+    modules(shared, tmp_path, small=task("ec2"))
+    rest = "3 units of EC2 stay open, less than one t3.large, the smallest type that is open;"
+    run = shared.run([shared.play(["reservations/gate"], **more, reservations_minimum_coverage=50)])
+    assert run.code != 0
+    assert "Reservations cover only 25.0 % of ec2" in run.output
+    assert rest in run.output
+    assert "Missing" not in run.output
+    run = shared.playbook("reserve", **more)
+    assert run.code == 0, run.output
+    told = " ".join(run.output.split())
+    assert "Nothing is to be bought." in told
+    assert rest in told
+    assert run.writes == []
+    ec2 = shared.client("ec2")
+    (offer,) = ec2.describe_reserved_instances_offerings(
+        InstanceType="t3.large",
+        OfferingClass="standard",
+        OfferingType="No Upfront",
+        IncludeMarketplace=False,
+        MaxDuration=31536000,
+        Filters=[{"Name": "scope", "Values": ["Region"]}],
+    )["ReservedInstancesOfferings"]
+    begins = datetime.now(UTC) + timedelta(days=30)
+    ec2.purchase_reserved_instances_offering(
+        ReservedInstancesOfferingId=offer["ReservedInstancesOfferingId"], InstanceCount=1, PurchaseTime=begins
+    )
+    run = shared.playbook("reserve", **more)
+    assert run.code == 0, run.output
+    told = " ".join(run.output.split())
+    assert "No reservation is missing; nothing is to be bought." in told
+    assert "What is open is bought, and not in force yet." in told
+    assert f"Counted, although not in force before {begins:%Y-%m-%d}: ec2 reservation" in told
 
 
 def test_the_quota_of_a_month_is_told(account: Api, tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_a_purchase_has_paid_for_itself_when_it_stays_paid_for(with_it: list[int
 
 def test_offers_of_the_same_type_for_another_deployment_are_not_taken() -> None:
     """SQL Server's sizes are rigid, so that a database with a standby takes another reservation than one without."""
-    database = {"name": "a", "service": "rds", "type": "db.m5.large", "product": "sqlserver-se(li)"}
+    database: dict[str, Any] = {"name": "a", "service": "rds", "type": "db.m5.large", "product": "sqlserver-se(li)"}
     wanted = [database, {**database, "name": "b", "copies": 2}]
     report = plan.reservation_report(wanted, [], {}, NOW, 30)
     assert [(item["multi_az"], item["count"]) for item in report["closing"]] == [(False, 1), (True, 1)]
@@ -187,7 +187,7 @@ def test_offers_of_the_same_type_for_another_deployment_are_not_taken() -> None:
     offerings = [[{**sold, "hourly": hourly, "total": hourly * 8760}] for hourly in (1.0, 2.0)]
     report = plan.reservation_offers(report, offerings)
     prices = [{**PRICES[0], **database, "copies": copies, "amount": 2.0 * copies} for copies in (1, 2)]
-    given = {"reserved": {}, "prices": prices, "unknown": [], "beside": [], "mwaa": {"lines": []}}
+    given: dict[str, Any] = {"reserved": {}, "prices": prices, "unknown": [], "beside": [], "mwaa": {"lines": []}}
     given |= {"region": "eu-west-1", "currency": "USD", "years": 1, "payment": "No Upfront"}
     found = costs.reservation_costs(report, wanted, [], given)
     assert option(found, 1, "No Upfront")["bought"] == 3 * 730
