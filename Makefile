@@ -78,7 +78,7 @@ plan: $(VENV)/locked ## Say what it costs: with reservations, without, and on MW
 
 .PHONY: reserve
 reserve: $(VENV)/locked ## Show what closes the gap in reservations; with TOTAL=<its total> buy it
-	@ansible-playbook playbooks/reserve.yml $(if $(TOTAL),-e reservations_total=$(TOTAL))
+	@ansible-playbook playbooks/reserve.yml $(if $(TOTAL),-e reservations_total=$(TOTAL)) $(if $(OWNED),-e reservations_owned=$(OWNED))
 
 .PHONY: destroy
 destroy: $(VENV)/locked ## Remove the environment; keeps its data unless told otherwise

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import Any
 
-from ansible_collections.freehold.airflow.plugins.module_utils._reservations import costs, mwaa, reading
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations import costs, mwaa, reading, words
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.matching import match
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.model import (
     MULTI_AZ,
@@ -132,8 +132,8 @@ def reservation_costs(report: Data, wanted: Sequence[Data], running: Sequence[Da
 
     I(report) is that of reservation_offers; I(wanted) and I(running) are what reservation_report got. I(given) has
     C(reserved) as reservation_report got it, C(prices) and C(unknown) as price_list_info returns them, C(beside),
-    C(mwaa), and what the plan wants to know: C(currency), C(years) and C(payment) of the recommended purchase, and
-    C(without), why there are no prices at all.
+    C(mwaa), and what the plan wants to know: C(region), C(currency), C(years) and C(payment) of the recommended
+    purchase, and C(without), why there are no prices at all.
     """
     book = _PriceBook(given["prices"], given["unknown"], str(given["currency"]))
     usages = [Usage(**{**item, "ours": True}) for item in wanted]
@@ -143,15 +143,19 @@ def reservation_costs(report: Data, wanted: Sequence[Data], running: Sequence[Da
     if now is None:
         raise ValueError("costs need a time")
     beside, same_work = book.priced(given["beside"]), book.priced(given["mwaa"]["lines"])
+    without = str(given.get("without") or "")
+    if not without and given["unknown"] and not given["prices"]:
+        without = f"the price list has no price of any of it for {given['region']}"
     found: dict[str, Any] = {
         "currency": book.currency,
-        "without": str(given.get("without") or ""),
+        "without": without,
         "price_lists": book.lists,
         "read": book.oldest,
-        "missing": [*book.missing_of(usages), *_unpriced(report, owned, book.currency)],
+        # One reason for all of them is told once.
+        "missing": [] if without else [*book.missing_of(usages), *_unpriced(report, usages, owned, now, book.currency)],
         "beside": {"lines": beside, "month": None if _all_unknown(beside) else _sum_of(beside)},
         "not_included": [
-            *(f"{line['what']}: {line['why']}" for line in beside if line["month"] is None),
+            *(f"{line['what']}: {line['why']}" for line in beside if line["month"] is None and not without),
             *_NOT_INCLUDED,
             _NOT_INCLUDED_IN_MWAA,
         ],
@@ -166,7 +170,7 @@ def reservation_costs(report: Data, wanted: Sequence[Data], running: Sequence[Da
         "options": [],
         "idle": [],
     }
-    if not found["missing"] and not found["without"]:
+    if not found["missing"] and not without:
         own = _Own(usages, owned, now, book.tariff, _exact(found["beside"]["month"] or 0))
         found |= own.told()
         found["idle"] = _idle(report, owned)
@@ -232,6 +236,8 @@ class _Own:
 
     def __post_init__(self) -> None:
         self.active = [item for item in self.owned if item.standing(self.now) == "active"]
+        # With what is being paid for, which nobody buys again.
+        self.paid = [item for item in self.owned if item.counts_at(self.now)]
         self.course = costs.course(self.usages, self.owned, self.now, self.tariff)
 
     def told(self) -> dict[str, Any]:
@@ -259,7 +265,7 @@ class _Own:
 def _options(report: Data, own: _Own, currency: str, years: int, payment: str) -> list[Line]:
     """Every term and payment in which something of the gap is sold, with what it would cost to buy all that is."""
     courses: dict[tuple[int, ...], tuple[costs.Rate, list[Decimal]]] = {}
-    today = costs.rate(match(own.usages, own.active), own.tariff).total * MONTH_HOURS + own.beside
+    without = costs.rate(match(own.usages, own.paid), own.tariff).total * MONTH_HOURS + own.beside
     told = []
     for term in YEARS:
         for how in PAYMENTS:
@@ -270,7 +276,7 @@ def _options(report: Data, own: _Own, currency: str, years: int, payment: str) -
             wanted = [item.reservation for _place, item in bought]
             if places not in courses:
                 courses[places] = (
-                    costs.rate(match(own.usages, [*own.active, *wanted]), own.tariff),
+                    costs.rate(match(own.usages, [*own.paid, *wanted]), own.tariff),
                     costs.course(own.usages, own.owned, own.now, own.tariff, wanted),
                 )
             rate, course = courses[places]
@@ -289,8 +295,8 @@ def _options(report: Data, own: _Own, currency: str, years: int, payment: str) -
                     "recommended": (term, how) == (years, payment),
                     "at_start": _cents(sum((item.upfront for item in items), Decimal(0))),
                     **sums,
-                    "saving": _cents(today - _exact(sums["month"])),
-                    "saving_percent": _percent(today - _exact(sums["month"]), today),
+                    "saving": _cents(without - _exact(sums["month"])),
+                    "saving_percent": _percent(without - _exact(sums["month"]), without),
                     "break_even": costs.break_even(own.course, paid, term * 12),
                     "not_sold": [
                         f"{item['count']} x {item['type']}"
@@ -308,9 +314,8 @@ def _bought(report: Data, years: int, payment: str, currency: str) -> list[tuple
     for place, item in enumerate(report["closing"]):
         fitting = [
             offer
-            for offer in report["offers"]
-            if all(offer[key] == item[key] for key in ("service", "type", "product", "count"))
-            and (offer["years"], offer["payment"]) == (years, payment)
+            for offer in words.offers_of(report, item)
+            if (offer["years"], offer["payment"]) == (years, payment)
             # ElastiCache does not say its currency.
             and offer["currency"] in ("", currency)
         ]
@@ -334,9 +339,11 @@ def _bought(report: Data, years: int, payment: str, currency: str) -> list[tuple
     return found
 
 
-def _unpriced(report: Data, owned: Iterable[Reservation], currency: str) -> list[str]:
-    """Reservations of which we use a part and whose cost can't be told."""
-    used = {item["id"] for item in report["reservations"] if item["used_by_us"]}
+def _unpriced(
+    report: Data, usages: Sequence[Usage], owned: Sequence[Reservation], now: datetime, currency: str
+) -> list[str]:
+    """Reservations of which we use a part, now or later, and whose cost can't be told."""
+    used = {item["id"] for item in report["reservations"] if item["used_by_us"]} | costs.used(usages, owned, now)
     told = []
     for item in owned:
         if item.id in used and item.price is None:

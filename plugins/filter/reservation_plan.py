@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from ansible_collections.freehold.airflow.plugins.module_utils._reservations import reading
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations import reading, words
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.model import MULTI_AZ, SINGLE, Usage
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.prices import MONTH_HOURS
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.report import coverage_report
@@ -84,7 +84,7 @@ def reservation_offers(report: Data, offerings: Sequence[Sequence[Data]]) -> dic
             count = wanted["count"]
             offers.append(
                 {
-                    **{key: wanted[key] for key in ("service", "type", "product", "count")},
+                    **{key: wanted[key] for key in words.OFFER_KEYS},
                     **{key: offering[key] for key in ("id", "years", "payment", "currency", "hourly")},
                     "upfront": _cents(_exact(offering["upfront"]) * count),
                     "monthly": _cents(_exact(offering["hourly"]) * count * MONTH_HOURS),

@@ -9,51 +9,47 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from ansible_collections.freehold.airflow.plugins.module_utils._reservations import reading
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations import reading, words
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.model import MULTI_AZ, SINGLE, Reservation
-from ansible_collections.freehold.airflow.plugins.module_utils._reservations.purchase import Kind, kind_of, years_of
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations.purchase import (
+    Kind,
+    bought_in_month,
+    kind_of,
+    years_of,
+)
 
 Data = Mapping[str, Any]
 
-_READERS = {
-    "ec2": reading.ec2_reservation,
-    "rds": reading.rds_reservation,
-    "elasticache": reading.cache_reservation,
-}
 _MONTHS_OF_A_YEAR = 12
 _HOURS_OF_A_MONTH = Decimal(8760) / 12
 
 
-def reservation_as_paid(reserved: Mapping[str, Iterable[Data]], now: str) -> dict[str, list[dict[str, Any]]]:
-    """What is owned, as if all that was bought were paid and in force, so that nothing is bought because it is not yet.
-
-    I(reserved) are the answers of the three modules that read reservations, by service.
-    """
-    at = reading.moment(now)
-    if at is None:
-        raise ValueError("what is owned depends on a time")
-    owned: dict[str, list[dict[str, Any]]] = {}
-    for service, items in reserved.items():
-        kept = [item for item in items if _READERS[service](item).standing(at) != "ended"]
-        owned[service] = [{**item, "state": "active", "start": None, "start_time": None} for item in kept]
-    return owned
-
-
 def reservation_purchases(
-    report: Data, offerings: Sequence[Sequence[Data]], owned: Mapping[str, Iterable[Data]], terms: Data
+    report: Data, offerings: Sequence[Sequence[Data]], reserved: Mapping[str, Iterable[Data]], terms: Data
 ) -> dict[str, Any]:
     """What closes the gap of a report: C(items), their C(total) over the whole term, and C(refused), why not.
 
-    I(offerings) are the answers of reserved_offerings_info to each of C(closing), in its order; I(owned) is what
-    reservation_as_paid returns; I(terms) has C(years), C(payment), C(currency), C(max_count) and C(price_limit).
-    Every one of C(items) says in C(own) how many there will be, and so how many the module must find in the end.
+    I(offerings) are the answers of reserved_offerings_info to each of C(closing), in its order; I(reserved) are those
+    of the three modules that read reservations, by service; I(terms) has C(years), C(payment), C(currency),
+    C(max_count), C(price_limit) and C(monthly_quota). Every one of C(items) says in C(own) how many there will be, and
+    so how many the module must find in the end.
+
+    C(others) says which part of it instances of others take. A gap may then be as large after the purchase as before,
+    and so the total alone does not tell a second purchase from the first; C(owned), how many there are now of the kinds
+    of all items, does.
     """
+    at = reading.moment(report["at"])
+    if at is None:
+        raise ValueError("what is owned depends on a time")
+    owned = {
+        service: [reading.RESERVATION_READERS[service](item) for item in items] for service, items in reserved.items()
+    }
     have: dict[tuple[str, Kind], int] = {}
     for service, entries in owned.items():
-        for entry in entries:
-            found = _READERS[service](entry)
-            key = (service, kind_of(found))
-            have[key] = have.get(key, 0) + found.count
+        for found in entries:
+            if found.standing(at) != "ended":
+                key = (service, kind_of(found))
+                have[key] = have.get(key, 0) + found.count
     items, refused = [], []
     for wanted, sold in zip(report["closing"], offerings, strict=True):
         name = reservation_words(wanted)
@@ -81,8 +77,23 @@ def reservation_purchases(
     total = sum((Decimal(item["total"]) for item in items), Decimal(0))
     if total > _exact(terms["price_limit"]):
         refused.append(f"{_text(total)} {terms['currency']} is above reservations_price_limit, {terms['price_limit']}.")
+    # Of all types together: the modules, which look again, see one each.
+    instances = sum(item["count"] for item in items if item["service"] == "ec2")
+    spent, quota = bought_in_month(owned.get("ec2", ()), "", at), int(terms["monthly_quota"])
+    if instances and quota and spent + instances > quota:
+        refused.append(
+            f"AWS sells {quota} reserved instances a month for a region (reservations_monthly_quota); {spent} were"
+            f" bought this month and {instances} are missing."
+        )
     upfront = sum((Decimal(item["upfront"]) for item in items), Decimal(0))
-    return {"items": items, "total": _text(total), "upfront": _text(upfront), "refused": refused}
+    return {
+        "items": items,
+        "total": _text(total),
+        "upfront": _text(upfront),
+        "others": [*words.taken(report), *words.held(report)],
+        "owned": sum(item["own"] - item["count"] for item in items),
+        "refused": refused,
+    }
 
 
 def _kind(wanted: Data) -> Kind:
@@ -118,11 +129,17 @@ def reservation_purchase_table(purchases: Data, terms: Data) -> list[str]:
     return [*lines, f"Total: {purchases['total']} {currency}, {purchases['upfront']} of it at the start"]
 
 
-def reservation_changes(before: Data, now: Data, paid: Data) -> list[str]:
-    """What a purchase did to coverage, by service; I(paid) is the report in which what is pending is in force."""
-    later = {item["service"]: item["percent"] for item in paid["services"]}
+def reservation_changes(before: Data, now: Data) -> list[str]:
+    """What is new between two reports, and what that did to coverage, by service."""
+    known = {(item["service"], item["id"]) for item in before["reservations"]}
+    lines = [
+        f"New: {reservation_words(item)}, {item['state']}, {item['id']}"
+        for item in now["reservations"]
+        if (item["service"], item["id"]) not in known
+    ]
+    later = {item["service"]: item["percent"] for item in now["paid"]}
     after = {item["service"]: item["percent"] for item in now["services"]}
-    return [
+    return lines + [
         f"{item['service']}: {item['percent']} % covered before, {after[item['service']]} % now,"
         f" {later[item['service']]} % when all is paid"
         for item in before["services"]
@@ -136,8 +153,13 @@ def reservation_lacking(report: Data, minimum: float) -> list[str]:
     ]
 
 
+def reservation_remains(report: Data) -> list[str]:
+    """What of a report's fleet is open, or covered later only, and is nothing to buy."""
+    return [*words.remains(report), *words.counted(report)]
+
+
 def reservation_words(item: Data) -> str:
-    """One of a report's C(closing) in words."""
+    """One of a report's C(closing) or C(reservations) in words."""
     return f"{item['count']} x {item['type']} ({item['service']}, {item['product']})"
 
 
@@ -154,11 +176,11 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         return {
-            "reservation_as_paid": reservation_as_paid,
             "reservation_changes": reservation_changes,
             "reservation_lacking": reservation_lacking,
             "reservation_purchase_table": reservation_purchase_table,
             "reservation_purchases": reservation_purchases,
+            "reservation_remains": reservation_remains,
             "reservation_same_amount": reservation_same_amount,
             "reservation_words": reservation_words,
         }

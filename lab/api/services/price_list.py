@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The price list's GetProducts: sample prices, the same in every region.
+"""The price list's GetProducts: sample prices, the same in every region that is listed.
 
 Of what reservations are sold for, of what an environment has beside it (disks, load balancer, NAT gateway, public
 addresses), and of Amazon MWAA.
@@ -21,6 +21,8 @@ _RESERVABLE = {"AmazonEC2": "ec2", "AmazonRDS": "rds", "AmazonElastiCache": "ela
 _SERVICES = (*_RESERVABLE, "AmazonMWAA", "AmazonVPC", "AWSELB")
 # When the sample data was put together; see reservation_prices.json.
 _PUBLISHED = "2026-07-01T00:00:00Z"
+# AWS's list may lag behind a new region. Of this one the lab lists nothing, so that a plan without prices can be seen.
+_UNLISTED = "mx-central-1"
 _ENGINES = {"postgresql": "PostgreSQL", "valkey": "Valkey", "redis": "Redis", "memcached": "Memcached"}
 
 
@@ -59,6 +61,8 @@ def _product(code: str, region: str, usage_type: str, unit: str, price: float, *
 
 @cache
 def _products(code: str, region: str) -> list[dict[str, Any]]:
+    if region == _UNLISTED:
+        return []
     service = _RESERVABLE.get(code)
     reservable = [
         _product(code, region, usage_type, "Hrs", price, instanceType=type_name, **attributes)

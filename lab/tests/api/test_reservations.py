@@ -428,4 +428,5 @@ def test_the_price_list_has_what_is_sold_and_a_reservation_is_cheaper(running: R
     # With its source and date in the sample's file.
     assert hours("AmazonMWAA", type="Worker")["Airflow-SmallWorker"] == 0.055
     assert hours("AWSELB")["LoadBalancerUsage"] == 0.0225
+    assert hours("AWSELB", regionCode="mx-central-1") == {}
     assert hours("AmazonEC2", volumeApiName="gp3") == {"EBS:VolumeUsage.gp3": 0.08}

@@ -79,6 +79,11 @@ def order_of(params: dict[str, Any]) -> Order:
     )
 
 
+def _warn(module: AnsibleAWSModule, warnings: list[str]) -> None:
+    for warning in warnings:
+        module.warn(warning)
+
+
 def run(service: str, more: dict[str, Any]) -> None:
     """Be the module of a service; C(more) are options of its own."""
     module = AnsibleAWSModule(
@@ -87,6 +92,7 @@ def run(service: str, more: dict[str, Any]) -> None:
     params = module.params
     write = not module.check_mode
     once = {**(params.get("aws_config") or {}), **BUYING}
+    warnings: list[str] = []
     try:
         order = order_of(params) if params["state"] == "present" else None
         account = _account(module.client("sts"))
@@ -96,6 +102,7 @@ def run(service: str, more: dict[str, Any]) -> None:
             BucketLedger(module.client("s3"), bucket, account, service),
             SystemClock(),
             params["wait_timeout"],
+            warnings,
         )
         if order is None:
             settled = buyer.settle(write)[1]
@@ -103,9 +110,9 @@ def run(service: str, more: dict[str, Any]) -> None:
         else:
             result = buyer.ensure(order, write)
     except FreeholdError as error:
+        _warn(module, warnings)
         module.fail_json_aws_error(error)
     except ValueError as error:
         module.fail_json(msg=str(error))
-    for warning in buyer.warnings:
-        module.warn(warning)
+    _warn(module, warnings)
     module.exit_json(**result, ledger_bucket=bucket)

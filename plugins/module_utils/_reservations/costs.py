@@ -10,7 +10,7 @@ whoever uses it. Amounts are exact until they are shown.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -101,18 +101,34 @@ def course(
     A reservation that ends is not renewed: its part is billed on demand from that second. One that is queued, or being
     paid, counts from its beginning.
     """
-    end = now + _months(MONTHS)
-    changes = {moment for item in reservations for moment in (item.start, item.end) if moment and now < moment < end}
-    borders = sorted({now, end, *changes})
     paid = [Decimal(0)] * (MONTHS + 1)
-    for begin, until in pairwise(borders):
-        active = [item for item in reservations if item.counts_at(begin)]
+    for begin, until, active in _spans(reservations, now):
         hourly = rate(match(usages, [*active, *wanted]), tariff).total
         for month in range(1, MONTHS + 1):
             seconds = (min(until, now + _months(month)) - begin).total_seconds()
             if seconds > 0:
                 paid[month] += hourly * Decimal(seconds) / 3600
     return paid
+
+
+def used(usages: Collection[Usage], reservations: Collection[Reservation], now: datetime) -> set[str]:
+    """The ids of the reservations of which we use a part in any of the months."""
+    return {
+        grant.supply.reservation.id
+        for _begin, _until, active in _spans(reservations, now)
+        for grant in match(usages, active).grants
+        if grant.need.usage.ours
+    }
+
+
+def _spans(
+    reservations: Collection[Reservation], now: datetime
+) -> Iterator[tuple[datetime, datetime, list[Reservation]]]:
+    """The times of all months in which the same reservations are in force, and those."""
+    end = now + _months(MONTHS)
+    changes = {moment for item in reservations for moment in (item.start, item.end) if moment and now < moment < end}
+    for begin, until in pairwise(sorted({now, end, *changes})):
+        yield begin, until, [item for item in reservations if item.counts_at(begin)]
 
 
 def purchase_course(bought: Sequence[Bought], years: int) -> list[Decimal]:
@@ -124,13 +140,16 @@ def purchase_course(bought: Sequence[Bought], years: int) -> list[Decimal]:
 
 
 def break_even(without: Sequence[Decimal], with_it: Sequence[Decimal], months: int) -> int | None:
-    """The month of its term by whose end a purchase has paid for itself; none where it never does.
+    """The month by whose end a purchase has paid for itself, to the end of its term; none where it has not by then.
 
-    Nought for one that costs nothing at the start and saves from the first hour.
+    Nought for one that costs nothing at the start, saves from the first hour, and is ahead in every month.
     """
-    if with_it[0] == 0 and with_it[1] < without[1]:
+    behind = max((month for month in range(1, months + 1) if with_it[month] > without[month]), default=0)
+    if behind == months:
+        return None
+    if behind == 0 and with_it[0] == 0 and with_it[1] < without[1]:
         return 0
-    return next((month for month in range(1, months + 1) if with_it[month] <= without[month]), None)
+    return behind + 1
 
 
 def _months(count: int) -> timedelta:

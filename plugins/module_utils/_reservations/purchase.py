@@ -12,7 +12,7 @@ docs/decisions/0008-nothing-is-bought-twice.md.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -156,15 +156,31 @@ def kind_of(reservation: Reservation) -> Kind:
     )
 
 
-class Buyer:
-    """Brings an account to own what an order says. ``patience`` is how long to wait for AWS to show something."""
+def bought_in_month(owned: Iterable[Reservation], zone: str, day: datetime) -> int:
+    """How many reserved instances of a zone, or regional ones, began in the month of a day; AWS has a quota of those.
 
-    def __init__(self, shop: Shop, ledger: Ledger, clock: Clock, patience: float) -> None:
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ri-limits.html
+    """
+    return sum(
+        item.count
+        for item in owned
+        if item.zone == zone and item.start and (item.start.year, item.start.month) == (day.year, day.month)
+    )
+
+
+class Buyer:
+    """Brings an account to own what an order says.
+
+    ``patience`` is how long to wait for AWS to show something; ``warnings`` takes what went wrong beside a purchase,
+    whether the purchase succeeds or not.
+    """
+
+    def __init__(self, shop: Shop, ledger: Ledger, clock: Clock, patience: float, warnings: list[str]) -> None:
         self.shop = shop
         self.ledger = ledger
         self.clock = clock
         self.patience = patience
-        self.warnings: list[str] = []
+        self.warnings = warnings
 
     def ensure(self, order: Order, write: bool = True) -> dict[str, Any]:
         """Buy what is missing, if anything is, and return the module's result."""
@@ -298,12 +314,8 @@ class Buyer:
             )
             raise FreeholdError(message=message)
         if order.monthly_quota:
-            today, zone = self.clock.today(), order.zone
-            spent = sum(
-                item.count
-                for item in owned
-                if item.zone == zone and item.start and (item.start.year, item.start.month) == (today.year, today.month)
-            )
+            zone = order.zone
+            spent = bought_in_month(owned, zone, self.clock.today())
             if spent + lack > order.monthly_quota:
                 where = f"the zone {zone}" if zone else "a region"
                 message = (

@@ -10,10 +10,10 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from ansible_collections.freehold.airflow.plugins.module_utils._reservations.gap import closing
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations.gap import closing, rests
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.matching import Match, match
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.model import Reservation, Usage
-from ansible_collections.freehold.airflow.plugins.module_utils._reservations.rules import is_flexible, worth
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations.rules import is_flexible, pool_of, worth
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.units import (
     split_type,
     twentieths,
@@ -29,14 +29,19 @@ def coverage_report(
     ``fleet`` has one entry for everything of ours, ``families`` sums them where reservations can be shared,
     ``services`` sums those; units of different services are never added up. ``reservations`` has one entry for each,
     with what it gives and to whom; ``later`` is ``services`` in so many days, when what ends until then is gone and
-    what is pending and begins until then has been paid. ``closing`` are reservations that would close the gap, and
-    ``closed`` is ``services`` with them: less than all where others take a part of them.
+    what is pending and begins until then has been paid.
+
+    ``paid`` is ``services`` as if all that is bought, whatever its date, were paid and in force. What is open even then
+    is the gap: ``closing`` are reservations that would close it, ``rests`` what they leave because it is less than one
+    of the smallest that is open, and ``closed`` is ``services`` with all of them: less where others take a part.
     """
     later = now + timedelta(days=days)
     active = [item for item in reservations if item.standing(now) == "active"]
     found = match(usages, active)
-    wanted = closing(found)
+    bought = match(usages, [item for item in reservations if item.standing(now) != "ended"])
+    wanted = closing(bought)
     then = match(usages, [item for item in reservations if item.counts_at(later)])
+    closed = match(usages, [*(supply.reservation for supply in bought.supplies), *wanted])
     fleet = _fleet(found)
     return {
         "at": now.isoformat(),
@@ -44,10 +49,12 @@ def coverage_report(
         "fleet": fleet,
         "families": _sums(fleet, ("service", "family", "product", "tenancy", "flexible")),
         "services": _sums(fleet, ("service",)),
-        "reservations": _reservations(found, reservations, now, later),
+        "reservations": _reservations(found, bought, reservations, now, later),
         "later": _sums(_fleet(then), ("service",)),
-        "closing": [_wanted(item) for item in wanted],
-        "closed": _sums(_fleet(match(usages, [*active, *wanted])), ("service",)),
+        "paid": _sums(_fleet(bought), ("service",)),
+        "closing": [_wanted(item, bought) for item in wanted],
+        "rests": [_rest(one, amount) for one, amount in rests(bought)],
+        "closed": _sums(_fleet(closed), ("service",)),
     }
 
 
@@ -85,7 +92,13 @@ def _fleet(found: Match) -> list[dict[str, Any]]:
     return sorted(fleet, key=lambda item: (item["service"], item["name"]))
 
 
-def _wanted(item: Reservation) -> dict[str, Any]:
+def _wanted(item: Reservation, bought: Match) -> dict[str, Any]:
+    """One that would close the gap, and how many units of what is owned and fits the same others use."""
+    theirs = sum(
+        grant.amount
+        for grant in bought.grants
+        if not grant.need.usage.ours and pool_of(grant.supply.reservation) == pool_of(item)
+    )
     return {
         "service": item.service,
         "type": item.type,
@@ -94,7 +107,12 @@ def _wanted(item: Reservation) -> dict[str, Any]:
         "multi_az": item.copies > 1,
         "count": item.count,
         "units": units(worth(item) * item.count),
+        "used_by_others": units(theirs),
     }
+
+
+def _rest(one: Reservation, amount: int) -> dict[str, Any]:
+    return {"service": one.service, "type": one.type, "product": one.product, "units": units(amount)}
 
 
 def _sums(fleet: list[dict[str, Any]], keys: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -119,12 +137,12 @@ def _total(items: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _reservations(
-    found: Match, reservations: Collection[Reservation], now: datetime, later: datetime
+    found: Match, bought: Match, reservations: Collection[Reservation], now: datetime, later: datetime
 ) -> list[dict[str, Any]]:
-    ours: dict[int, int] = defaultdict(int)
-    for grant in found.grants:
-        ours[id(grant.supply)] += grant.amount if grant.need.usage.ours else 0
-    shares = [(supply.reservation, supply.amount, supply.open, ours[id(supply)]) for supply in found.supplies]
+    ours, then = _used_by_us(found), _used_by_us(bought)
+    shares = [
+        (supply.reservation, supply.amount, supply.open, ours[id(supply.reservation)]) for supply in found.supplies
+    ]
     shares += [(item, 0, 0, 0) for item in reservations if item.standing(now) != "active"]
     listed = []
     for item, brings, unused, used_by_us in shares:
@@ -149,7 +167,17 @@ def _reservations(
                 "units": units(brings),
                 "used": units(brings - unused),
                 "used_by_us": units(used_by_us),
+                "used_by_us_when_paid": units(then[id(item)]),
                 "unused": units(unused),
             }
         )
     return sorted(listed, key=lambda entry: (entry["service"], entry["standing"], entry["end"], entry["id"]))
+
+
+def _used_by_us(found: Match) -> dict[int, int]:
+    """How much of each reservation ours uses, by the reservation's identity: equal ones are different purchases."""
+    used: dict[int, int] = defaultdict(int)
+    for grant in found.grants:
+        if grant.need.usage.ours:
+            used[id(grant.supply.reservation)] += grant.amount
+    return used

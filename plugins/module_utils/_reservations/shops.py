@@ -118,13 +118,14 @@ class _Shop:
         raise NotImplementedError
 
     def purchase(self, intent: Intent, in_time: Callable[[], None]) -> str:
-        """Buy once and return the id. Raises NotBought or Unclear."""
+        """Buy once and return the id; call C(in_time) when the request is signed. Raises NotBought or Unclear."""
 
         def look_at_the_clock(**_: Any) -> None:
             in_time()
 
-        # Before the signature, because that is what AWS dates the request by: credentials may have taken minutes.
-        event = f"before-sign.{self.service}.{self._operation}"
+        # After the signature: credentials are fetched for it, which may take minutes. A pause between this look and the
+        # wire only makes the signature older, and AWS refuses one that is too old.
+        event = f"before-send.{self.service}.{self._operation}"
         self._buyer.meta.events.register(event, look_at_the_clock)
         try:
             return self._send(intent)

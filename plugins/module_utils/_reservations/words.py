@@ -6,11 +6,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 Plan = Mapping[str, Any]
 
 SERVICE_NAMES = {"ec2": "EC2", "rds": "RDS", "elasticache": "ElastiCache"}
+# What an offer and what it would close have in common; two of them may differ in the deployment alone.
+OFFER_KEYS = ("service", "type", "product", "tenancy", "multi_az", "count")
+_MODULES = {
+    "ec2": "ec2_reserved_instances",
+    "rds": "rds_reserved_instances",
+    "elasticache": "elasticache_reserved_nodes",
+}
 
 
 def money(amount: float | None) -> str:
@@ -78,14 +87,18 @@ def answer(plan: Plan) -> str:
         text += ", and AWS does not sell what would cover the rest in the way that is asked for"
     elif plan["closing"]:
         text += ", and buying what would cover the rest saves nothing"
+    elif any(item["open"] for item in plan["paid"]):
+        text += ", and what is open is less than one of the smallest type that is open"
     elif any(item["open"] for item in plan["services"]):
-        text += ", and what is open is less than any reservation"
+        text += ", and what is open is bought, and not in force yet"
     else:
         text += ", and nothing needs to be bought"
     if same_work is None:
         return f"{text}. What Amazon MWAA costs is not known here."
-    least = min(today["month"], best["month"]) if best is not None else today["month"]
-    return f"{text}; the same work on Amazon MWAA costs {money(same_work)}{_compared(least, same_work)}."
+    bought = best["month"] if best is not None and best["saving"] > 0 else None
+    return (
+        f"{text}; the same work on Amazon MWAA costs {money(same_work)}{_compared(today['month'], bought, same_work)}."
+    )
 
 
 def reason(plan: Plan) -> str:
@@ -94,11 +107,22 @@ def reason(plan: Plan) -> str:
     return str(found["without"]).rstrip(".") or "; ".join(found["missing"])
 
 
-def _compared(ours: float, theirs: float) -> str:
+def _compared(today: float, bought: float | None, theirs: float) -> str:
+    """How much less, or more, it costs here, today and with a purchase where there is one."""
     if not theirs:
         return ""
-    share = round((1 - ours / theirs) * 100)
-    return f", so that {share} % of that is saved" if share > 0 else ""
+    share, direction = _share(today, theirs)
+    text = f": {share} % {direction} here today"
+    if bought is None:
+        return text
+    share, other = _share(bought, theirs)
+    return f"{text}, {share} % {f'{other} ' if other != direction else ''}with the purchase"
+
+
+def _share(ours: float, theirs: float) -> tuple[int, str]:
+    """The difference in percent, cut off and never rounded up, and in which direction."""
+    part = (1 - Decimal(str(ours)) / Decimal(str(theirs))) * 100
+    return int(abs(part)), "less" if part >= 0 else "more"
 
 
 def notices(plan: Plan) -> list[str]:
@@ -111,7 +135,10 @@ def notices(plan: Plan) -> list[str]:
         if item["standing"] == "pending":
             lines.append(f"Not in force yet: {what} is {item['state']}")
         if item["standing"] == "unknown":
-            lines.append(f"Not counted: {what} is in a state that is not known here, {item['state']}")
+            lines.append(
+                f"Not counted: {what} is in a state that is not known here, {item['state']}; nothing is bought in its"
+                " place"
+            )
         if item["unused"]:
             lost = next((each["month"] for each in plan["costs"]["idle"] if each["id"] == item["id"]), None)
             cost = f", {money(lost)} {plan['costs']['currency']} a month" if lost is not None else ""
@@ -147,6 +174,11 @@ def fleet(plan: Plan) -> list[dict[str, str]]:
     ]
 
 
+def offers_of(plan: Plan, item: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The ways in which AWS sells one of C(closing)."""
+    return [offer for offer in plan["offers"] if all(offer[key] == item[key] for key in OFFER_KEYS)]
+
+
 def purchase(plan: Plan) -> list[list[str]]:
     """What would be bought, and what each costs in the way that is asked for, where AWS sells it so."""
     best = recommended(plan)
@@ -154,11 +186,10 @@ def purchase(plan: Plan) -> list[list[str]]:
     for item in plan["closing"]:
         offers = [
             offer
-            for offer in plan["offers"]
+            for offer in offers_of(plan, item)
             if best is not None
             and (offer["years"], offer["payment"]) == (best["years"], best["payment"])
             and offer["currency"] in ("", plan["costs"]["currency"])
-            and all(offer[key] == item[key] for key in ("service", "type", "product", "count"))
         ]
         cheapest = min(offers, key=lambda offer: (offer["total"], offer["id"]), default=None)
         amounts = [money(cheapest[key] if cheapest else None) for key in ("upfront", "monthly", "total")]
@@ -188,27 +219,82 @@ def gap(plan: Plan) -> list[str]:
     """What would close the gap, and what of it would not."""
     if not any(item["open"] for item in plan["services"]):
         return ["Everything is covered."]
-    lines = []
-    closed = {item["service"]: item["covered"] for item in plan["closed"]}
-    for item in plan["services"]:
-        service = item["service"]
-        added = sum(each["units"] for each in plan["closing"] if each["service"] == service)
-        taken, rest = item["covered"] + added - closed[service], item["open"] - added
-        if taken > 0:
-            lines.append(
-                f"Others would take {number(taken)} of these {number(added)} units of {SERVICE_NAMES[service]}"
-            )
-        if rest > 0:
-            lines.append(
-                f"Of {SERVICE_NAMES[service]} this leaves {number(rest)} open: less than the smallest there is to cover"
-            )
-    sold = {(item["service"], item["type"], item["product"]) for item in plan["offers"]}
+    lines = [*taken(plan), *remains(plan)]
     lines += [
         f"AWS sells no reservation of {item['type']} ({item['service']}, {item['product']}) here."
         for item in plan["closing"]
-        if (item["service"], item["type"], item["product"]) not in sold
+        if not offers_of(plan, item)
     ]
     return lines
+
+
+def taken(report: Plan) -> list[str]:
+    """How much of what would close the gap instances of others would take."""
+    lines = []
+    closed = {item["service"]: item["covered"] for item in report["closed"]}
+    for item in report["paid"]:
+        service = item["service"]
+        added = sum(each["units"] for each in report["closing"] if each["service"] == service)
+        theirs = item["covered"] + added - closed[service]
+        if theirs > 0:
+            lines.append(
+                f"Others would take {number(theirs)} of these {number(added)} units of {SERVICE_NAMES[service]}."
+            )
+    return lines
+
+
+def held(report: Plan) -> list[str]:
+    """How much of what is owned, and fits the same as what would close the gap, instances of others use."""
+    lines = []
+    for service, name in SERVICE_NAMES.items():
+        theirs = sum(item["used_by_others"] for item in report["closing"] if item["service"] == service)
+        if theirs:
+            lines.append(f"Others use {number(theirs)} units of the reservations of {name} that are owned already.")
+    return lines
+
+
+def remains(report: Plan) -> list[str]:
+    """What is open and nobody needs to buy: because it is bought, or because it is less than one."""
+    bought = {item["service"]: item["open"] for item in report["paid"]}
+    waiting = {item["service"]: item["open"] - bought[item["service"]] for item in report["services"]}
+    lines = []
+    if any(waiting.values()) and not any(bought.values()):
+        lines.append("What is open is bought, and not in force yet.")
+    else:
+        lines += [
+            f"Of what is open, {_units(amount, service)} {_are(amount)} bought, and not in force yet."
+            for service, amount in waiting.items()
+            if amount
+        ]
+    return lines + [
+        f"{_units(item['units'], item['service'])} {'stays' if item['units'] == 1 else 'stay'} open, less than one"
+        f" {item['type']}, the smallest type that is open; smaller ones, where AWS sells them, are bought by hand, with"
+        f" the module freehold.airflow.{_MODULES[item['service']]}."
+        for item in report["rests"]
+    ]
+
+
+def counted(report: Plan) -> list[str]:
+    """What is taken for covering ours although it is not in force before its date, or perhaps never."""
+    lines = []
+    for item in report["reservations"]:
+        if not item["used_by_us_when_paid"]:
+            continue
+        what = f"{item['service']} reservation {item['id']} ({item['count']} x {item['type']}, {item['product']})"
+        later = item["start"] and datetime.fromisoformat(item["start"]) > datetime.fromisoformat(report["at"])
+        if item["standing"] == "pending" and later:
+            lines.append(f"Counted, although not in force before {item['start'][:10]}: {what}.")
+        elif item["standing"] == "unknown":
+            lines.append(f"Counted, although its state is not known here, {item['state']}: {what}.")
+    return lines
+
+
+def _units(amount: float, service: str) -> str:
+    return f"{number(amount)} unit{_s(amount)} of {SERVICE_NAMES[service]}"
+
+
+def _are(amount: float) -> str:
+    return "is" if amount == 1 else "are"
 
 
 def mwaa_sizing(plan: Plan) -> str:
@@ -226,5 +312,5 @@ def mwaa_sizing(plan: Plan) -> str:
     return f"{counts}: the fleet runs {found['tasks']} tasks at once, and one worker of this class {each}"
 
 
-def _s(count: int) -> str:
+def _s(count: float) -> str:
     return "" if count == 1 else "s"

@@ -188,6 +188,19 @@ def test_a_type_that_nobody_sells_reservations_of_or_prices_is_named(api: Api, t
     assert "There are no sums of money on this page." in (tmp_path / "plan.html").read_text()
 
 
+def test_a_region_without_any_price_is_told_once_and_in_units(api: Api, tmp_path: Path) -> None:
+    connection = {**api.variables()["freehold_aws_connection"], "region": "mx-central-1"}
+    run, found = plan(api, tmp_path, freehold_aws_connection=connection, reservations_page=str(tmp_path / "plan.html"))
+    told = " ".join(run.output.split())
+    assert "Reservations cover 0 % of EC2 and 0 % of RDS, in units." in told
+    # In the answer, and where prices come from.
+    assert told.count("the price list has no price of any of it for mx-central-1") == 2
+    assert "does not have it" not in told
+    assert "No price" not in told
+    assert (found["costs"]["today"], found["costs"]["on_demand"], found["costs"]["mwaa"]["month"]) == (None, None, None)
+    assert "There are no sums of money on this page." in (tmp_path / "plan.html").read_text()
+
+
 def test_a_currency_that_is_not_expected_is_not_added_up(api: Api, tmp_path: Path) -> None:
     run, found = plan(api, tmp_path, reservations_currency="CNY")
     assert "its price is in USD, and CNY is expected" in " ".join(run.output.split())

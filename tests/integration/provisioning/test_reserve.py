@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ WIRING: dict[str, Any] = {
 }
 BUCKET = f"freehold-reservations-123456789012-{REGION}"
 TOTAL = re.compile(r"Total: (\d+\.\d\d) USD")
+COMMAND = re.compile(r"playbooks/reserve.yml (?:-e \S+ )+\(make reserve TOTAL=\S+(?: OWNED=\d+)?\)")
 ACTION = re.compile(r"`([a-z0-9]+:[A-Za-z]+)`")
 TERMS: dict[str, Any] = {
     "environment": "lab",
@@ -67,8 +69,50 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         running.stop()
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """Give an account in which others will run what we run."""
+    running = Api(tmp_path_factory.mktemp("shared"))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+def purchases(requests: list[dict[str, Any]]) -> list[str]:
+    return [request["operation"] for request in requests if request["operation"] in OPERATIONS.values()]
+
+
 def bought(run: Run) -> list[str]:
-    return [request["operation"] for request in run.requests if request["operation"] in OPERATIONS.values()]
+    return purchases(run.requests)
+
+
+def typed(output: str) -> list[str]:
+    """The arguments that a run without a total says to type."""
+    found = COMMAND.search(output)
+    assert found, output
+    return [argument for pair in re.findall(r"reservations_\w+=\S+", found[0]) for argument in ("-e", pair)]
+
+
+def at_once(api: Api, *arguments: str) -> tuple[list[int], list[str], list[dict[str, Any]]]:
+    """Run reserve.yml twice at the same time: how both ended, what they said, and what AWS was asked."""
+    given = json.dumps(api.variables(**{**WIRING, "reservations_wait_timeout": 120}))
+    command: list[str | Path] = [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,"]
+    command += [ROOT / "playbooks" / "reserve.yml", "-e", given, *arguments]
+    before = len(api.logged())
+    runs = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outputs = [run.communicate(timeout=300)[0] for run in runs]
+    return [run.returncode for run in runs], outputs, api.logged()[before:]
+
+
+def run_as_others(api: Api, count: int) -> None:
+    """Run hosts of our own size, which are not ours."""
+    ec2 = api.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.77.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.77.1.0/24")["Subnet"]["SubnetId"]
+    image = ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"][0]["ImageId"]
+    ec2.run_instances(ImageId=image, InstanceType="t3.medium", MinCount=count, MaxCount=count, SubnetId=subnet)
 
 
 def owned(api: Api, type_name: str = "") -> dict[str, int]:
@@ -217,6 +261,94 @@ def test_of_two_runs_at_once_one_buys(account: Api) -> None:
     assert operations.count(OPERATIONS["ec2"]) == 1
     assert owned(account)["ec2"] == 3
     assert sorted(bool("changed=1" in output) for output in outputs) == [False, True]
+
+
+def test_two_playbooks_at_once_buy_once(shared: Api) -> None:
+    run = shared.playbook("reserve", **WIRING)
+    assert run.code == 0, run.output
+    arguments = typed(run.output)
+    assert [pair.partition("=")[0] for pair in arguments[1::2]] == ["reservations_total"]
+    codes, outputs, requests = at_once(shared, *arguments)
+    assert sorted(purchases(requests)) == sorted(OPERATIONS.values()), outputs
+    assert 0 in codes, outputs
+    assert owned(shared) == {"ec2": 4, "rds": 1, "elasticache": 2}
+
+
+def test_beside_equal_instances_of_others_the_same_command_buys_once(shared: Api) -> None:
+    """Theirs get the discount, so that the gap and its total are the same after each purchase."""
+    run_as_others(shared, 12)
+    run = shared.playbook("reserve", **WIRING)
+    assert run.code == 0, run.output
+    told = " ".join(run.output.split())
+    assert "Others would take 8 of these 8 units of EC2." in told
+    assert "Others use 8 units of the reservations of EC2 that are owned already." in told
+    arguments = typed(run.output)
+    assert arguments[3] == "reservations_owned=4"
+    alone = shared.playbook("reserve", *arguments[:2], **WIRING)
+    assert alone.code != 0
+    assert "reservations_owned is '', and 4 of these kinds are owned now. Nothing was bought." in alone.output
+    assert alone.writes == []
+    codes, outputs, requests = at_once(shared, *arguments)
+    assert purchases(requests) == [OPERATIONS["ec2"]], outputs
+    assert 0 in codes, outputs
+    assert owned(shared)["ec2"] == 8
+    again = shared.playbook("reserve", *arguments, **WIRING)
+    assert again.code != 0
+    assert "reservations_owned is '4', and 8 of these kinds are owned now. Nothing was bought." in again.output
+    assert again.writes == []
+    run = shared.playbook("reserve", **WIRING)
+    assert typed(run.output) == [*arguments[:3], "reservations_owned=8"]
+
+
+def test_what_was_bought_before_a_purchase_failed_is_shown(shared: Api) -> None:
+    more = {**WIRING, "reservations_database_instance_class": "db.m7g.large"}
+    run = shared.playbook("reserve", **more)
+    arguments = typed(run.output)
+    shared.admin("faults", {"operation": OPERATIONS["rds"], "kind": "throttled"})
+    run = shared.playbook("reserve", *arguments, **more)
+    assert run.code != 0
+    assert bought(run) == [OPERATIONS["ec2"], OPERATIONS["rds"]]
+    assert "throttles requests and took no purchase" in run.output
+    assert "New: 4 x t3.medium (ec2, Linux/UNIX), " in run.output
+    assert re.search(r"rds: 0.0 % covered before, 0.0 % now, 0.0 % when all is paid", run.output)
+
+
+def test_a_rest_and_what_is_queued_are_told_by_gate_and_reserve(shared: Api, tmp_path: Path) -> None:
+    host = {"name": "worker", "duties": ["worker"], "instance_type": "t3.large", "count": 1, "volume_gib": 20}
+    more = {**WIRING, "reservations_fleet": [host]}
+    # One unit; what was bought before it goes to the hosts of others.
+    modules(shared, tmp_path, small=task("ec2"))
+    rest = "3 units of EC2 stay open, less than one t3.large, the smallest type that is open;"
+    run = shared.run([shared.play(["reservations/gate"], **more, reservations_minimum_coverage=50)])
+    assert run.code != 0
+    assert "Reservations cover only 25.0 % of ec2" in run.output
+    assert rest in run.output
+    assert "Missing" not in run.output
+    run = shared.playbook("reserve", **more)
+    assert run.code == 0, run.output
+    told = " ".join(run.output.split())
+    assert "Nothing is to be bought." in told
+    assert rest in told
+    assert run.writes == []
+    ec2 = shared.client("ec2")
+    (offer,) = ec2.describe_reserved_instances_offerings(
+        InstanceType="t3.large",
+        OfferingClass="standard",
+        OfferingType="No Upfront",
+        IncludeMarketplace=False,
+        MaxDuration=31536000,
+        Filters=[{"Name": "scope", "Values": ["Region"]}],
+    )["ReservedInstancesOfferings"]
+    begins = datetime.now(UTC) + timedelta(days=30)
+    ec2.purchase_reserved_instances_offering(
+        ReservedInstancesOfferingId=offer["ReservedInstancesOfferingId"], InstanceCount=1, PurchaseTime=begins
+    )
+    run = shared.playbook("reserve", **more)
+    assert run.code == 0, run.output
+    told = " ".join(run.output.split())
+    assert "No reservation is missing; nothing is to be bought." in told
+    assert "What is open is bought, and not in force yet." in told
+    assert f"Counted, although not in force before {begins:%Y-%m-%d}: ec2 reservation" in told
 
 
 def test_the_quota_of_a_month_is_told(account: Api, tmp_path: Path) -> None:

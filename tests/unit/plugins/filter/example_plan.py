@@ -135,6 +135,7 @@ def example(
         "without": "",
         "beside": costs.reservation_beside(FLEET, BESIDE),
         "mwaa": costs.reservation_mwaa(FLEET, TYPES, mwaa or {}),
+        "region": "eu-west-1",
         "currency": "USD",
         "years": 1,
         "payment": "No Upfront",

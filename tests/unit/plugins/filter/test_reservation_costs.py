@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What an environment costs: every sum reckoned by hand, from the prices of example_plan.py."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from ansible_collections.freehold.airflow.plugins.filter import reservation_costs as costs
+from ansible_collections.freehold.airflow.plugins.filter import reservation_plan as plan
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations import words
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations.costs import break_even
 
 from tests.unit.plugins.filter.example_plan import (
     BESIDE,
@@ -139,6 +143,60 @@ def test_where_a_recommended_purchase_is_said_to_be() -> None:
     ]
 
 
+def test_what_is_being_paid_for_is_not_bought_again_and_no_saving_of_another_purchase() -> None:
+    paying = {**OWNED[0], "state": "payment-pending", "start": "2026-11-23T11:00:00+00:00"}
+    found = example(owned=[paying])
+    assert {key: found["costs"]["today"][key] for key in ("open", "reserved")} == {"open": 211.70, "reserved": 0.0}
+    told = option(found, 1, "No Upfront")
+    assert (told["open"], told["reserved"], told["bought"], told["month"]) == (0.0, 18.25, 113.15, 207.91)
+    assert told["saving"] == round(277.26 - 207.91, 2)
+
+
+def test_what_is_queued_is_not_bought_again_and_on_demand_until_its_date() -> None:
+    queued = {**OWNED[0], "state": "queued", "start": "2026-12-24T00:00:00+00:00", "end": "2027-12-24T00:00:00+00:00"}
+    told = option(example(owned=[queued]), 1, "No Upfront")
+    # One t4g.medium of the two.
+    assert (told["open"], told["reserved"], told["bought"]) == (29.20, 0.0, 113.15)
+    assert told["saving"] == round(288.21 - told["month"], 2)
+
+
+@pytest.mark.parametrize(
+    ("with_it", "month"),
+    [
+        ([0, 9, 19, 29, 39], 0),
+        ([0, 9, 20, 31, 39], 4),
+        ([5, 9, 19, 29, 39], 1),
+        ([5, 14, 20, 29, 39], 2),
+        ([5, 9, 21, 29, 39], 3),
+        ([5, 9, 19, 29, 41], None),
+        ([0, 10, 20, 30, 40], 1),
+    ],
+)
+def test_a_purchase_has_paid_for_itself_when_it_stays_paid_for(with_it: list[int], month: int | None) -> None:
+    without = [Decimal(10 * each) for each in range(5)]
+    assert break_even(without, [Decimal(each) for each in with_it], 4) == month
+
+
+def test_offers_of_the_same_type_for_another_deployment_are_not_taken() -> None:
+    """SQL Server's sizes are rigid, so that a database with a standby takes another reservation than one without."""
+    database: dict[str, Any] = {"name": "a", "service": "rds", "type": "db.m5.large", "product": "sqlserver-se(li)"}
+    wanted = [database, {**database, "name": "b", "copies": 2}]
+    report = plan.reservation_report(wanted, [], {}, NOW, 30)
+    assert [(item["multi_az"], item["count"]) for item in report["closing"]] == [(False, 1), (True, 1)]
+    sold = {"id": "o", "years": 1, "payment": "No Upfront", "currency": "USD", "upfront": 0.0}
+    offerings = [[{**sold, "hourly": hourly, "total": hourly * 8760}] for hourly in (1.0, 2.0)]
+    report = plan.reservation_offers(report, offerings)
+    prices = [{**PRICES[0], **database, "copies": copies, "amount": 2.0 * copies} for copies in (1, 2)]
+    given: dict[str, Any] = {"reserved": {}, "prices": prices, "unknown": [], "beside": [], "mwaa": {"lines": []}}
+    given |= {"region": "eu-west-1", "currency": "USD", "years": 1, "payment": "No Upfront"}
+    found = costs.reservation_costs(report, wanted, [], given)
+    assert option(found, 1, "No Upfront")["bought"] == 3 * 730
+    assert [row[1:5] for row in words.purchase(found)] == [
+        ["1 x db.m5.large", "sqlserver-se(li)", "0.00", "730.00"],
+        ["1 x db.m5.large Multi-AZ", "sqlserver-se(li)", "0.00", "1,460.00"],
+    ]
+
+
 # ---- what is missing is never made up -------------------------------------------------------------------------------
 
 
@@ -184,6 +242,27 @@ def test_a_reservation_in_another_currency_or_without_a_price_leaves_no_sum() ->
         assert found["missing"] == ["reservation ri-used (ec2): AWS does not tell what it costs"]
     # One that we do not use may have any price.
     assert example(owned=[OWNED[0], {**OWNED[1], "currency_code": "CNY"}])["costs"]["missing"] == []
+
+
+def test_a_queued_reservation_without_a_price_leaves_no_sum_either() -> None:
+    queued = {**OWNED[0], "reserved_instances_id": "next", "state": "queued", "duration": None}
+    queued |= {"start": OWNED[0]["end"], "end": "2028-01-23T08:00:00+00:00"}
+    found = example(owned=[OWNED[0], queued])["costs"]
+    assert found["missing"] == ["reservation next (ec2): AWS does not tell what it costs"]
+    assert found["today"] is None
+    # Nor one that takes over when another ends.
+    spare = {**queued, "state": "active", "start": OWNED[0]["start"], "end": "2028-01-23T08:00:00+00:00"}
+    found = example(owned=[OWNED[0], spare], wanted=WANTED[:1])["costs"]
+    assert found["missing"] == ["reservation next (ec2): AWS does not tell what it costs"]
+    assert example(owned=[OWNED[0], {**queued, "instance_type": "m7g.large"}])["costs"]["missing"] == []
+
+
+def test_a_region_without_any_price_is_one_reason() -> None:
+    unknown = [{**entry, "why": "the price list of eu-west-1 does not have it"} for entry in PRICES]
+    found = example(prices=[], unknown=unknown)["costs"]
+    assert found["without"] == "the price list has no price of any of it for eu-west-1"
+    assert (found["missing"], found["today"], found["options"]) == ([], None, [])
+    assert not any("does not have it" in line for line in found["not_included"])
 
 
 def test_what_aws_sells_no_reservation_of_stays_on_demand() -> None:

@@ -24,9 +24,26 @@ def test_the_answer_comes_first() -> None:
     assert lines[0] == "Environment prod in eu-west-1, 2026-11-23"
     assert " ".join(line.strip() for line in lines[1 : lines.index("")]) == (
         "Reservations cover 13.7 % of what could be reserved. The environment costs 277.26 USD a month today, 207.91"
-        " with the recommended purchase (1 year, No Upfront); the same work on Amazon MWAA costs 478.15, so that 57 %"
-        " of that is saved."
+        " with the recommended purchase (1 year, No Upfront); the same work on Amazon MWAA costs 478.15: 42 % less"
+        " here today, 56 % with the purchase."
     )
+
+
+@pytest.mark.parametrize(
+    ("price", "given", "words"),
+    [
+        # 277.26 today and 207.91 with the purchase, against so much an hour of an environment alone.
+        (0.49, {}, "costs 478.15: 42 % less here today, 56 % with the purchase."),
+        (0.2, {}, "costs 266.45: 4 % more here today, 21 % less with the purchase."),
+        (0.1, {}, "costs 193.45: 43 % more here today, 7 % with the purchase."),
+        (0.49, {"years": 1, "payment": "Partial Upfront"}, "costs 478.15: 42 % less here today."),
+    ],
+)
+def test_both_figures_are_held_against_mwaa_and_never_rounded_up(
+    price: float, given: dict[str, Any], words: str
+) -> None:
+    prices = [{**entry, "amount": price} if entry["product"] == "environment" else entry for entry in PRICES]
+    assert words in " ".join(text(prices=prices, **given).split())
 
 
 def test_notes_come_last_and_are_folded_too() -> None:
@@ -97,7 +114,7 @@ def test_what_a_purchase_would_not_cover_is_told() -> None:
     theirs = {"name": "i-1", "service": "ec2", "type": "t4g.small", "product": "Linux/UNIX", "ours": False}
     assert "Others would take 1 of these 8 units of EC2" in text(owned=[], running=[theirs])
     small = [{**OWNED[0], "instance_type": "t4g.small"}]
-    assert "Of EC2 this leaves 1 open" in text(owned=small)
+    assert "1 unit of EC2 stays open, less than one t4g.medium" in text(owned=small)
     unsold = [{**WANTED[0], "type": "m7g.large"}]
     prices = [*PRICES, {**PRICES[0], "type": "m7g.large"}]
     assert "AWS sells no reservation of m7g.large (ec2, Linux/UNIX) here." in text(
@@ -115,7 +132,24 @@ def test_a_covered_fleet_is_called_so() -> None:
 def test_a_rest_too_small_for_any_reservation_is_not_called_covered() -> None:
     found = " ".join(text(owned=[{**OWNED[0], "instance_type": "t4g.small"}], wanted=WANTED[2:3]).split())
     assert "Everything is covered." not in found
-    assert "what is open is less than any reservation" in found
+    assert "what is open is less than one of the smallest type that is open;" in found
+    assert "3 units of EC2 stay open, less than one t4g.large, the smallest type that is open;" in found
+
+
+def test_what_is_bought_and_not_in_force_yet_is_not_bought_again() -> None:
+    """Being paid for, or queued: the plan says the same as reserve."""
+    paying = {**OWNED[0], "instance_count": 2, "state": "payment-pending", "start": "2026-11-23T11:00:00+00:00"}
+    queued = {**OWNED[0], "instance_count": 2, "state": "queued", "start": "2026-12-24T00:00:00+00:00"}
+    queued |= {"reserved_instances_id": "ri-queued", "end": "2027-12-24T00:00:00+00:00"}
+    for owned in ([paying, queued], [{**paying, "instance_count": 4}], [{**queued, "instance_count": 4}]):
+        found = " ".join(text(owned=owned, wanted=WANTED[:3]).split())
+        assert "What is open is bought, and not in force yet." in found
+        assert "and what is open is bought, and not in force yet; the same work" in found
+        assert "To close the gap" not in found
+        assert "recommended" not in found
+    found = " ".join(text(owned=[paying], wanted=WANTED[:3]).split())
+    assert "Of what is open, 4 units of EC2 are bought, and not in force yet." in found
+    assert "EC2 1 x t4g.large" in found
 
 
 def test_without_prices_it_is_in_units_and_says_why() -> None:
@@ -125,6 +159,17 @@ def test_without_prices_it_is_in_units_and_says_why() -> None:
     assert "month 6" not in found
     found = text(prices=[entry for entry in PRICES if entry["type"] != "t4g.large"])
     assert "No price: t4g.large (ec2, Linux/UNIX): it has no price on demand" in found
+
+
+def test_a_region_without_any_price_is_named_once() -> None:
+    why = "the price list of eu-west-1 does not have it"
+    unknown = [{key: entry[key] for key in ("service", "type", "product", "copies")} | {"why": why} for entry in PRICES]
+    found = " ".join(text(prices=[], unknown=unknown).split())
+    assert "Reservations cover 25 % of EC2 and 0 % of RDS, in units. What it costs can't be said" in found
+    assert found.count("the price list has no price of any of it for eu-west-1") == 2, "in the answer, and below"
+    assert why not in found
+    assert "No price" not in found
+    assert "a month today" not in found
 
 
 def test_a_purchase_that_saves_nothing_is_not_praised() -> None:

@@ -244,7 +244,7 @@ def offering(order: Order, **parts: Any) -> dict[str, Any]:
 
 
 def buyer(world: World, run: Run) -> Buyer:
-    return Buyer(FakeShop(world, run), FakeLedger(world, run), Clock(world, run), 300)
+    return Buyer(FakeShop(world, run), FakeLedger(world, run), Clock(world, run), 300, [])
 
 
 def ensure(world: World, order: Order, run: Run) -> dict[str, Any]:
@@ -431,7 +431,9 @@ class NeverSent(Lost):
 
 
 def with_shop(world: World, shop: type[FakeShop], order: Order = ORDER) -> Any:
-    run = Run(world, lambda run: Buyer(shop(world, run), FakeLedger(world, run), Clock(world, run), 300).ensure(order))
+    run = Run(
+        world, lambda run: Buyer(shop(world, run), FakeLedger(world, run), Clock(world, run), 300, []).ensure(order)
+    )
     world.drive(run)
     return run.error or run.result
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations import buying, shops
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.ledger import BucketLedger
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.purchase import NotBought
@@ -429,20 +430,29 @@ def test_an_error_of_aws_itself_is_no_refusal(account: Account, code: str, statu
 
 
 @pytest.mark.parametrize("of", ALL, ids=lambda of: of.name)
-def test_the_clock_is_looked_at_right_before_the_signature(aws: Any, of: Service) -> None:
+def test_the_clock_is_looked_at_after_the_signature_and_nothing_is_sent_too_late(
+    aws: Any, of: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = aws.client(of.name)
     seen: list[str] = []
-    client.meta.events.register("before-send", lambda **_: seen.append("sent"))
-    intent = {"offering": "offer-1", "count": 1, "name": "freehold-lab-token", "tags": {}}
+    sign = client._request_signer.sign
+
+    def signed(*args: Any, **kwargs: Any) -> None:
+        # Credentials are fetched in here, before the signature is dated.
+        sign(*args, **kwargs)
+        seen.append("signed")
 
     def too_late() -> None:
         seen.append("looked")
         raise NotBought(message="too late")
 
+    monkeypatch.setattr(client._request_signer, "sign", signed)
+    monkeypatch.setattr(client._endpoint.http_session, "send", lambda _request: seen.append("sent"))
+    client.meta.events.register_last("before-send", lambda **_: seen.append("sent"))
+    intent = {"offering": "offer-1", "count": 1, "name": "freehold-lab-token", "tags": {}}
     with pytest.raises(NotBought, match="too late"):
         shops.SHOPS[of.name](client, client).purchase(intent, too_late)
-    assert "looked" in seen
-    assert "sent" not in seen
+    assert seen == ["signed", "looked"]
 
 
 def test_ec2_throttles_with_503_and_that_is_a_refusal(account: Account) -> None:
@@ -470,6 +480,21 @@ def test_tags_that_can_not_be_written_do_not_make_the_purchase_a_failure(account
     assert account.run(EC2)["bought"][0]["id"] == "ri-1"
     assert "ec2:CreateTags" in account.warnings[0]
     assert account.ledger()["ec2/000001-outcome.json"] == {"bought": "ri-1"}
+
+
+def test_what_could_not_be_written_down_is_told_of_a_refused_purchase_too(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise FreeholdError(message="S3 is away")
+
+    monkeypatch.setattr(BucketLedger, "settle", fail)
+    account.owns(EC2)
+    account.sells(EC2, EC2.offering)
+    account.refuses(EC2, "Throttling")
+    assert "took no purchase" in account.run(EC2)["msg"]
+    (warning,) = account.warnings
+    assert warning.startswith("How purchase 1 ended is not written down; the next run does it: S3 is away")
 
 
 # ---- the offering ---------------------------------------------------------------------------------------------------
