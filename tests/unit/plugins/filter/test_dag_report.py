@@ -93,6 +93,16 @@ def test_a_dag_processor_that_does_not_look_is_named() -> None:
     assert report["problems"] == ["Airflow: it has not looked at this release within 4 s"]
 
 
+def test_a_database_that_could_not_be_asked_is_named_and_nothing_else_is_guessed() -> None:
+    away = parsed(parsed=False, missing=["sleeper"], error="its database can't be asked: refused")
+    assert dag_report(WANTED, [], [], parsed=away)["problems"] == [
+        "Airflow: whether it has parsed this release is not known: its database can't be asked: refused"
+    ]
+    lost = dag_report(WANTED, [], [], parsed={"parsed": False, "error": "the host that asks it did not answer"})
+    assert not lost["exact"]
+    assert "parsed" not in dag_table(lost)[-1]
+
+
 def test_a_dirty_release_is_shown_as_such() -> None:
     report = dag_report({"release": f"{RELEASE}-dirty-0123456789ab"}, [], [])
     assert "3d3c42e5aac5-dirty-0123456789ab" in dag_table(report)[-1]

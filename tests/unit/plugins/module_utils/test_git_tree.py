@@ -259,6 +259,19 @@ def test_what_cannot_be_published_is_refused(clone: Clone, params: dict[str, Any
     assert not clone.sent.exists()
 
 
+def test_a_folder_of_a_clone_is_no_repository(clone: Clone, tmp_path: Path) -> None:
+    clone.write({"team/dags/mine.py": "print(1)\n"})
+    clone.commit()
+    # Git looks upward, so this would publish the clone's own folder "dags".
+    with pytest.raises(TreeError, match="is not the top of its Git work tree") as caught:
+        clone.build(repository=str(clone.path / "team"))
+    assert f"set dags_repository to {clone.path} and dags_folder to" in str(caught.value)
+    assert str(caught.value).endswith("such as team/dags")
+    (tmp_path / "link").symlink_to(clone.path)
+    assert clone.build(repository=str(tmp_path / "link"))["files"] == 1
+    assert clone.build(repository=str(clone.path), folder="team/dags")["files"] == 1
+
+
 def test_an_empty_folder_would_take_every_dag_away(clone: Clone) -> None:
     clone.git("rm", "-r", "--quiet", "dags")
     clone.commit()

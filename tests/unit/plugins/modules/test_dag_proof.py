@@ -34,6 +34,8 @@ class Docker:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
             raise answer
+        if isinstance(answer, int):
+            return SimpleNamespace(returncode=answer, stdout="", stderr="")
         if isinstance(answer, str):
             return SimpleNamespace(returncode=1, stdout="", stderr=answer)
         return SimpleNamespace(returncode=0 if answer["exact"] else 1, stdout=json.dumps([answer]), stderr="")
@@ -67,7 +69,9 @@ def test_an_exact_release_is_proved(docker: Docker) -> None:
         "differs": GOOD["differs"],
     }
     [command] = docker.asked
-    assert command[3:] == ["airflow-worker", "python", "-m", "freehold_airflow.proof", "--fetch"]
+    assert command[3:6] == ["airflow-worker", "timeout", "--kill-after=5"]
+    assert 1 <= int(command[6]) <= 60
+    assert command[7:] == ["python", "-m", "freehold_airflow.proof", "--fetch"]
 
 
 def test_only_looking_fetches_nothing(docker: Docker) -> None:
@@ -87,6 +91,7 @@ def test_only_looking_fetches_nothing(docker: Docker) -> None:
         ),
         ("", "status 1 and no word"),
         (subprocess.TimeoutExpired("docker", 1), "it did not answer within"),
+        (124, "it did not answer within"),
         (
             GOOD | {"exact": False, "differs": {"changed": ["a", "b", "c", "d"], "extra": ["x"], "missing": []}},
             "changed: a, b, c and 1 more; extra: x",

@@ -150,6 +150,45 @@ def test_only_the_first_release_when_asked(site: Site) -> None:
     assert not done["changed"] and "wanted" not in done
 
 
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (lambda current: current.write_bytes(b"{"), "the pointer can't be read"),
+        (lambda current: current.unlink(), "there is no pointer"),
+    ],
+    ids=["damaged", "gone"],
+)
+def test_a_first_release_is_not_put_over_releases_of_which_none_is_current(site: Site, harm: Any, reason: str) -> None:
+    release = site.publish()["wanted"]["release"]
+    harm(site.shared / "current")
+    site.commit(first="2")
+    done = site.publish(first_only=True)
+    assert done["failed"]
+    assert done["msg"].startswith("Releases were published here, and nothing tells which one is current")
+    assert reason in done["msg"] and release in done["msg"]
+    assert Store(site.shared).releases() == [release]
+    # Whoever says what is to be published may.
+    assert site.publish()["changed"]
+
+
+def test_a_release_with_other_files_is_not_taken_for_the_commits(site: Site) -> None:
+    (site.clone / "others").mkdir()
+    (site.clone / "others" / "other.py").write_text("other")
+    site.commit(first="1")
+    site.publish()
+    done = site.publish(folder="others")
+    assert done["failed"]
+    assert "from the same commit, but another folder or with other settings" in done["msg"]
+
+
+def test_a_check_without_end_is_stopped_and_nothing_is_published(site: Site) -> None:
+    done = site.publish(check=["timeout", "1", "sleep", "60"], check_timeout=1)
+    assert "the import of the DAGs, or the file system, did not answer within 1 s (dags_check_seconds)" in done["msg"]
+    done = site.publish(look=["timeout", "1", "sleep", "60"], timeout=1)
+    assert "the shared file system did not answer within 1 s (dags_proof_seconds)" in done["msg"]
+    assert not site.shared.exists()
+
+
 def test_what_cannot_be_read_is_said_in_a_sentence(site: Site) -> None:
     (site.clone / "dags" / "first").write_text("not committed")
     assert "dags_allow_dirty" in site.publish()["msg"]
