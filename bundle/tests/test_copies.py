@@ -106,6 +106,11 @@ def leave_bytecode(path: Path) -> None:
     (path / "pack age" / "__pycache__" / "x.pyc").write_bytes(b"x")
 
 
+def close_folder(path: Path) -> None:
+    (path / "first.py").write_bytes(b"")
+    (path / "pack age").chmod(0)
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "content": lambda path: touch_same_size_and_time(path / "first.py"),
     "gone": lambda path: (path / "first.py").unlink(),
@@ -114,10 +119,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "mode": lambda path: (path / "run.sh").chmod(0o644),
     "folder gone": lambda path: shutil.rmtree(path / "pack age"),
     # Whoever runs as root gets past this and has to look at the mode: test_proof.py looks without that power.
-    "closed folder and a changed file": lambda path: (
-        (path / "first.py").write_bytes(b""),
-        (path / "pack age").chmod(0),
-    ),
+    "closed folder and a changed file": close_folder,
     "link": turn_link,
     "folder to link": turn_folder_into_link,
     "file to folder": turn_file_into_folder,

@@ -25,6 +25,7 @@ from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, TaskInstanceState
 from airflow.utils.types import DagRunType
 from freehold_airflow import releases
+from freehold_airflow.proof import configured
 from freehold_airflow.publish import move_pointer
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
@@ -273,7 +274,7 @@ class Away:
 
 def looked_for(seconds: float, **files: str) -> releases.Waited:
     """What came of waiting for the release bbb, in this process."""
-    [bundle] = releases.configured(os.environ)
+    [bundle] = configured(os.environ)
     found = {dag_id: f"{file}.py" for dag_id, file in files.items()}
     return releases.wait(bundle, "bbb", found, seconds)
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,14 @@ done
 shift
 exec "$entrypoint" "$@"
 """.replace("IMAGE", IMAGE)
+COMPONENT = {
+    "component_image": IMAGE,
+    "component_region": "eu-west-1",
+    "component_secrets_prefix": "freehold/prod",
+    "component_base_url": "https://airflow.example.com",
+    "component_execution_api_url": "http://api-server.prod.internal:8080/execution/",
+    "component_host_memory_mib": 4000,
+}
 PARSED = {"parsed": True, "seconds": 1.0, "overtaken": "", "missing": [], "gone": [], "import_errors": [], "in_use": {}}
 
 
@@ -50,6 +59,43 @@ class Role:
         """Tell what a component says when it is asked something."""
         for name, text in {"out": out, "err": err, "status": str(status)}.items():
             (self.folder / name).write_text(text)
+
+    def check(self, **variables: Any) -> list[str]:
+        """Return the command that imports DAGs, as the role composes it."""
+        answer = self.folder / "argv.json"
+        play = {
+            "hosts": "localhost",
+            "connection": "local",
+            "gather_facts": False,
+            "vars_files": [f"{ROOT}/roles/dags/{part}/main.yml" for part in ("defaults", "vars")],
+            "vars": {"ansible_python_interpreter": sys.executable, **COMPONENT},
+            "tasks": [
+                {
+                    "ansible.builtin.include_role": {"name": "freehold.airflow.component", "tasks_from": "argv"},
+                    "vars": {"component": "{{ __dags_check }}"},
+                },
+                {"ansible.builtin.copy": {"content": "{{ component_argv | to_json }}", "dest": str(answer)}},
+            ],
+        }
+        # Those of a file would win over those of the play.
+        self.play(play, "-e", json.dumps(variables))
+        found: list[str] = json.loads(answer.read_text())
+        return found
+
+    def play(self, play: dict[str, Any], *options: str) -> subprocess.CompletedProcess[str]:
+        """Run a play."""
+        playbook = self.folder / "play.yml"
+        playbook.write_text(json.dumps([play]))
+        program = Path(sys.executable).with_name("ansible-playbook")
+        return subprocess.run(
+            [str(program), "-i", "localhost,", str(playbook), *options],
+            cwd=ROOT,
+            env={**os.environ, "ANSIBLE_CONFIG": f"{ROOT}/ansible.cfg"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
 
     def asked(self) -> str:
         """What docker was asked."""
@@ -93,18 +139,7 @@ class Role:
             # What a host has proved is a fact of it.
             "tasks": [{"ansible.builtin.set_fact": {"dags_proof": proof}}, {"block": block, "always": [tell]}],
         }
-        playbook = self.folder / "play.yml"
-        playbook.write_text(json.dumps([play]))
-        program = Path(sys.executable).with_name("ansible-playbook")
-        done = subprocess.run(
-            [str(program), "-i", "localhost,", str(playbook), *options],
-            cwd=ROOT,
-            env={**os.environ, "ANSIBLE_CONFIG": f"{ROOT}/ansible.cfg"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        done = self.play(play, *options)
         assert facts.exists(), done.stdout + done.stderr
         return json.loads(facts.read_text()), done.stdout
 
@@ -112,6 +147,21 @@ class Role:
 @pytest.fixture
 def role(tmp_path: Path) -> Role:
     return Role(tmp_path)
+
+
+def test_the_check_has_limits_of_time_memory_and_processes_and_a_name(role: Role) -> None:
+    argv = role.check(dags_check_seconds=600, dags_check_memory_percent=25)
+    assert {"--name={container}", "--memory=1000m", "--memory-swap=1000m", "--pids-limit=1024"} <= set(argv)
+    command = argv[argv.index(IMAGE) + 1 :]
+    # The image's entrypoint starts bash and python only.
+    assert command[:5] == ["bash", "-c", 'exec timeout --kill-after=5 "$@"', "check", "600"]
+    assert command[5:9] == ["python", "-m", "freehold_airflow.publish", "check"]
+    # What bash makes of it: a program that does not listen is killed. The words of the role, with a shorter time.
+    deaf = [*command[:4], "1", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"]
+    deaf[2] = deaf[2].replace("--kill-after=5", "--kill-after=1")
+    started = time.monotonic()
+    assert subprocess.run(deaf, check=False, start_new_session=True).returncode in (137, -9)
+    assert time.monotonic() - started < 30
 
 
 def test_what_is_published_is_looked_at_and_gone_back_to(role: Role) -> None:
