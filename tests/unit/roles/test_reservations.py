@@ -68,9 +68,9 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
     (path / "playbook.yml").write_text(yaml.safe_dump([play]))
     given = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    command = [Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", path / "playbook.yml"]
+    program = Path(sys.executable).parent / "ansible-playbook"
     done = subprocess.run(
-        [*command, "-e", json.dumps(given)],
+        [program, "-i", "localhost,", path / "playbook.yml", "-e", json.dumps(given)],
         cwd=ROOT,
         env={**os.environ, "HOME": str(path)},
         capture_output=True,
