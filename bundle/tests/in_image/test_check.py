@@ -116,7 +116,7 @@ def test_a_connected_check_answers_what_files_ask_the_database(check: Check, dat
 
 def test_a_file_that_makes_do_with_a_default_is_looked_at_again(check: Check, database: None) -> None:
     Variable.set("name", "stored")
-    text = "from airflow.sdk import DAG, Variable\nDAG(Variable.get('name', default='default'))\n"
+    text = "from airflow.sdk import DAG, Variable\ndag = DAG(Variable.get('name', default='default'))\n"
     assert [dag["dag_id"] for dag in check({"one.py": text})[1]["dags"]] == ["default"]
     assert [dag["dag_id"] for dag in check({"one.py": text}, "--connected=if-asked")[1]["dags"]] == ["stored"]
 
