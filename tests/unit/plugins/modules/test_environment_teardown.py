@@ -206,6 +206,47 @@ def test_only_our_record_leaves_somebody_elses_zone(aws: Any) -> None:
     assert sorted(record["Name"] for record in records if record["Type"] == "A") == ["www.example.com."]
 
 
+def test_what_hangs_on_other_things_goes_with_them(aws: Any) -> None:
+    made = make(aws, "lab")
+    tags = tags_of("lab")
+    ec2, iam, s3, route53, acm = (aws.client(name) for name in ("ec2", "iam", "s3", "route53", "acm"))
+    # moto forgets what run_instances was told.
+    ec2.modify_instance_attribute(InstanceId=made["instance"], DisableApiTermination={"Value": True})
+    ec2.create_vpc_endpoint(
+        VpcId=made["vpc"],
+        VpcEndpointType="Gateway",
+        ServiceName="com.amazonaws.eu-west-1.s3",
+        TagSpecifications=[{"ResourceType": "vpc-endpoint", "Tags": tags}],
+    )
+    policy = iam.create_policy(PolicyName="theirs", PolicyDocument=POLICY)["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName="freehold-lab-worker", PolicyArn=policy)
+    bucket = "freehold-lab-123456789012-logs"
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.create_multipart_upload(Bucket=bucket, Key="logs/unfinished")
+    s3.delete_object(Bucket=bucket, Key="logs/a")
+    theirs = route53.create_hosted_zone(Name="example.com", CallerReference="x")["HostedZone"]["Id"]
+    arn = acm.request_certificate(DomainName="airflow.example.com", ValidationMethod="DNS", Tags=tags)["CertificateArn"]
+    [option] = acm.describe_certificate(CertificateArn=arn)["Certificate"]["DomainValidationOptions"]
+    proof = {"TTL": 60, **{key: option["ResourceRecord"][key] for key in ("Name", "Type")}}
+    proof["ResourceRecords"] = [{"Value": option["ResourceRecord"]["Value"]}]
+    ours = route53.create_hosted_zone(
+        Name="lab.internal", CallerReference="y", VPC={"VPCRegion": "eu-west-1", "VPCId": made["vpc"]}
+    )["HostedZone"]["Id"]
+    route53.change_tags_for_resource(ResourceType="hostedzone", ResourceId=ours.split("/")[-1], AddTags=tags)
+    host = {"Name": "lab-worker-1.lab.internal", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "10.20.0.4"}]}
+    for zone, record in ((theirs, proof), (ours, host)):
+        change = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}
+        route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=change)
+    result = run(aws)
+    assert not result.get("failed"), result["msg"]
+    assert {"vpc_endpoint", "bucket", "role", "hosted_zone", "certificate", "dns_record"} <= kinds(result["deleted"])
+    assert [zone["Id"] for zone in route53.list_hosted_zones()["HostedZones"]] == [theirs]
+    left = route53.list_resource_record_sets(HostedZoneId=theirs)["ResourceRecordSets"]
+    assert {record["Type"] for record in left} == {"NS", "SOA"}
+    assert acm.list_certificates()["CertificateSummaryList"] == []
+    assert run(aws, check=True)["deleted"] == []
+
+
 def test_a_half_made_environment_goes_as_well(aws: Any) -> None:
     aws.client("ec2").create_vpc(
         CidrBlock="10.20.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": tags_of("lab")}]
