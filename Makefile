@@ -124,11 +124,11 @@ unit: $(VENV)/locked ## Unit tests: no lab, no network
 	pytest -q bundle/tests
 
 .PHONY: bundle
-bundle: $(VENV)/locked ## The DAG bundle's tests inside the image
+bundle: lab-up ## The DAG bundle's tests inside the image
 	@tools/in_image
 
 .PHONY: coverage
-coverage: $(VENV)/locked ## How much of plugins and of the bundle the tests run; fails where it is less than it was
+coverage: lab-up ## How much of plugins and of the bundle the tests run; fails where it is less than it was
 	@tools/bootstrap unit
 	rm -rf build/coverage
 	coverage run -m pytest -q tests/unit
