@@ -8,6 +8,7 @@ beginning with an empty lab.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -91,6 +92,21 @@ class Run:
         return "\n".join(lines[max(0, failed[0] - 8) : failed[0] + 40] if failed else lines[-60:])
 
 
+@contextlib.contextmanager
+def standard_input(typed: str | None) -> Iterator[int]:
+    """What a command reads from: a terminal at which somebody typed a line, or nothing at all."""
+    if typed is None:
+        yield subprocess.DEVNULL
+        return
+    keyboard, terminal = os.openpty()
+    os.write(keyboard, f"{typed}\n".encode())
+    try:
+        yield terminal
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
+
+
 def run(
     *command: str, timeout: int = 1500, ok: bool = True, env: dict[str, str] | None = None, typed: str | None = None
 ) -> Run:
@@ -98,22 +114,19 @@ def run(
 
     What is ``typed`` comes from a terminal; without it there is none.
     """
-    keyboard, terminal = os.openpty()
-    os.write(keyboard, f"{typed}\n".encode())
     begin = time.monotonic()
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1", **(env or {})},
-        stdin=subprocess.DEVNULL if typed is None else terminal,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    os.close(keyboard)
-    os.close(terminal)
+    with standard_input(typed) as stdin:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1", **(env or {})},
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
     result = Run(" ".join(command), done.returncode, done.stdout, time.monotonic() - begin)
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
     with (ARTIFACTS / "commands.log").open("a", encoding="utf-8") as log:
