@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The provisioning roles against the lab's API alone: no containers, so all is ready as soon as it is asked for."""
 
+import contextlib
 import json
 import os
 import re
@@ -201,12 +202,19 @@ class Api:
         }
 
 
+@contextlib.contextmanager
+def running(home: Path) -> Iterator[Api]:
+    """An API of an account of its own, for as long as it is needed."""
+    found = Api(home)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
+
+
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """Give an API of an account in which nothing exists."""
-    running = Api(tmp_path_factory.mktemp("api"))
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+    with running(tmp_path_factory.mktemp("api")) as found:
+        yield found

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.provisioning.conftest import REGION, ROOT, Api, Run
+from tests.integration.provisioning.conftest import REGION, ROOT, Api, Run, running
 
 WIRING: dict[str, Any] = {
     "reservations_fleet": "{{ hosts_fleet }}",
@@ -60,24 +60,16 @@ def open_ledger(api: Api, name: str = BUCKET) -> None:
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """Give an account beside the other, where nothing is written down and nothing owned."""
-    running = Api(tmp_path_factory.mktemp("account"))
-    try:
-        running.start()
-        open_ledger(running)
-        yield running
-    finally:
-        running.stop()
+    with running(tmp_path_factory.mktemp("account")) as found:
+        open_ledger(found)
+        yield found
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """Give an account in which others will run what we run."""
-    running = Api(tmp_path_factory.mktemp("shared"))
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+    with running(tmp_path_factory.mktemp("shared")) as found:
+        yield found
 
 
 def purchases(requests: list[dict[str, Any]]) -> list[str]:
