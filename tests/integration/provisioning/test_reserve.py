@@ -365,6 +365,38 @@ def test_the_gate_stops_site_before_the_first_write(account: Api) -> None:
     assert run.writes == []
 
 
+def test_the_gate_of_site_counts_zonal_reservations_where_there_is_a_network(account: Api) -> None:
+    """Hosts live in the zones of the subnets, so the gate has to know of those before the run has made anything."""
+    run = account.run([account.play(["network/preflight", "network"])])
+    assert run.code == 0, run.output
+    ec2 = account.client("ec2")
+    ours = [
+        {"Name": "tag:freehold:environment", "Values": ["lab"]},
+        {"Name": "tag:freehold:subnet", "Values": ["private"]},
+    ]
+    zones = {subnet["AvailabilityZone"] for subnet in ec2.describe_subnets(Filters=ours)["Subnets"]}
+    assert len(zones) == 2
+    for zone in zones:
+        offer = ec2.describe_reserved_instances_offerings(
+            InstanceType="t3.medium",
+            AvailabilityZone=zone,
+            OfferingClass="standard",
+            OfferingType="No Upfront",
+            IncludeMarketplace=False,
+            MaxDuration=31536000,
+        )["ReservedInstancesOfferings"][0]
+        ec2.purchase_reserved_instances_offering(
+            ReservedInstancesOfferingId=offer["ReservedInstancesOfferingId"], InstanceCount=4
+        )
+    # The first look books the payment.
+    ec2.describe_reserved_instances()
+    subnets = yaml.safe_load((ROOT / "group_vars" / "all" / "wiring.yml").read_text())["reservations_subnets"]
+    run = account.playbook("provision", **WIRING, reservations_subnets=subnets, reservations_minimum_coverage=50)
+    assert run.code != 0
+    assert "Reservations cover only 0.0 % of elasticache and 0.0 % of rds, but" in run.output, run.output
+    assert run.writes == []
+
+
 def test_the_gate_lets_a_covered_fleet_pass_and_asks_nothing_when_it_is_off(api: Api, tmp_path: Path) -> None:
     # A ledger of its own: another test leaves a purchase without an outcome behind.
     ledger = "freehold-reservations-gate"
@@ -377,6 +409,27 @@ def test_the_gate_lets_a_covered_fleet_pass_and_asks_nothing_when_it_is_off(api:
     run = api.run([api.play(["reservations/gate"], **WIRING, reservations_minimum_coverage=100)])
     assert run.code == 0, run.output
     assert [request["operation"] for request in run.requests if "Reserved" in request["operation"]] != []
-    run = api.run([api.play(["reservations/gate"], **WIRING)])
+    run = api.run([api.play(["reservations/gate"], **WIRING, reservations_gate_tells=False)])
     assert run.code == 0, run.output
     assert run.requests == []
+
+
+def test_the_gate_tells_where_nothing_is_demanded_and_needs_no_permission_for_it(account: Api) -> None:
+    play = account.play(["reservations/gate"], **WIRING)
+    run = account.run([play])
+    assert run.code == 0, run.output
+    told = " ".join(run.output.split())
+    assert re.search(r"cover \d+\.\d % of ec2 and \d+\.\d % of elasticache and \d+\.\d % of rds of the fleet", told)
+    missing = "rds:DescribeReservedDBInstances"
+    play["vars"]["freehold_aws_connection"] = as_buyer(account, "no-look", without=missing)
+    run = account.run([play])
+    assert run.code == 0, run.output
+    told = " ".join(run.output.split())
+    assert "It is not known what reservations cover, and nothing demands it: " in told
+    assert missing in told
+    play["vars"]["reservations_minimum_coverage"] = 50
+    run = account.run([play])
+    assert run.code != 0
+    told = " ".join(run.output.split())
+    assert "It is not known what reservations cover, but reservations_minimum_coverage demands 50" in told
+    assert missing in told
