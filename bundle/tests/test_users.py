@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from freehold_airflow.users import SettingError, User, ensure_user, main, wanted_users
+from freehold_airflow.users import OTHER_SCHEMA, SchemaError, SettingError, User, ensure_user, main, wanted_users
 
 ADMIN = User("admin", "admin@example.com", "Admin", "freehold/lab/admin_password", person=True)
 PROVER = User("freehold", "freehold@example.com", "User", "freehold/lab/verification_password", person=False)
@@ -53,8 +53,8 @@ class Client:
         return self.answer
 
 
-def ensure(manager: Manager, wanted: User, client: Client) -> bool:
-    return ensure_user(manager, wanted, client, lambda hashed, password: hashed == password[::-1])
+def ensure(manager: Manager, wanted: User, client: Client, check: bool = False) -> bool:
+    return ensure_user(manager, wanted, client, lambda hashed, password: hashed == password[::-1], check)
 
 
 @pytest.mark.parametrize("wanted", [ADMIN, PROVER], ids=["a person", "a program"])
@@ -81,6 +81,34 @@ def test_a_programs_password_is_set_right_and_then_left_alone() -> None:
     assert manager.users["freehold"].password == "esroh tcerroc"
     assert manager.users["admin"].password == "of a person"[::-1]
     assert not ensure(manager, PROVER, client)
+
+
+def test_a_check_tells_the_truth_and_changes_nothing() -> None:
+    client = Client(SecretString="correct horse")
+    manager = Manager({"freehold": user("of yesterday")})
+    assert ensure(manager, ADMIN, client, check=True)
+    assert ensure(manager, PROVER, client, check=True)
+    assert list(manager.users) == ["freehold"]
+    assert manager.users["freehold"].password == "of yesterday"[::-1]
+    assert ensure(manager, ADMIN, client)
+    assert ensure(manager, PROVER, client)
+    assert not ensure(manager, ADMIN, client, check=True)
+    assert not ensure(manager, PROVER, client, check=True)
+
+
+def test_another_schema_is_told_apart_from_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FREEHOLD_USERS", "[]")
+
+    def run(_users: list[User], _check: bool) -> bool:
+        raise SchemaError("There are still unapplied migrations")
+
+    monkeypatch.setattr("freehold_airflow.users.run", run)
+    assert main([]) == OTHER_SCHEMA
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "unapplied migrations" in shown.err
 
 
 def test_a_refused_password_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +156,7 @@ def test_a_setting_that_is_none_is_told(
     monkeypatch.delenv("FREEHOLD_USERS", raising=False)
     if value is not None:
         monkeypatch.setenv("FREEHOLD_USERS", value)
-    assert main() == 1
+    assert main([]) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
     assert said in shown.err

@@ -179,7 +179,7 @@ def test_a_database_that_refuses_is_one_sentence_and_nothing_is_migrated(
         "\tIs the server running on that host?\n\n(Background on this error at: https://sqlalche.me/e/20/e3q8)\n"
     )
     docker_that_says(plays, traceback, 1)
-    code, [said] = plays.run("migrate", "schema", {"host": HERE}, **COMPONENT)
+    code, [said] = plays.run("migrate", "main", {"host": HERE}, **COMPONENT)
     assert code != 0
     assert said.startswith("Airflow's database does not let host in: ")
     assert " ".join(words.split()) in said
@@ -187,9 +187,16 @@ def test_a_database_that_refuses_is_one_sentence_and_nothing_is_migrated(
     assert (plays.path / "runs").read_text().splitlines() == ["run"]
 
 
+def test_what_else_goes_wrong_is_told_in_its_own_words(plays: Plays) -> None:
+    docker_that_says(plays, "freehold_airflow.users: the secret x has no string value\n", 1)
+    code, [said] = plays.run("migrate", "main", {"host": HERE}, **COMPONENT)
+    assert code != 0
+    assert said == "freehold_airflow.users: the secret x has no string value"
+
+
 def test_another_schema_is_not_a_refusal(plays: Plays) -> None:
-    docker_that_says(plays, "TimeoutError: There are still unapplied migrations after 1 seconds.\n", 1)
-    code, said = plays.run("migrate", "schema", {"host": HERE}, **COMPONENT)
+    docker_that_says(plays, "There are still unapplied migrations after 1 seconds.\n", 3)
+    code, said = plays.run("migrate", "main", {"host": HERE}, **COMPONENT)
     # The migration itself fails with this docker, in Ansible's own words.
     assert (code, said) == (2, [])
     assert len((plays.path / "runs").read_text().splitlines()) == 2
