@@ -174,6 +174,11 @@ test: setup ## Lint, sanity, collection, unit and acceptance tests
 test-all: setup ## All tests there are, and docs/tests.md anew; takes more than an hour
 	@python tools/test_all.py docs/tests.md lint sanity docs-check collection unit integration bundle acceptance-all
 
+.PHONY: mutate
+mutate: setup ## Delete lines one at a time and see whether a test notices; writes docs/mutation.md, takes hours
+	@tools/bootstrap test
+	python tools/mutate.py docs/mutation.md
+
 .PHONY: bench
 bench: setup ## Measure: fresh machine to green run, second run, seconds per task, memory, DAGs, reservations
 	@tools/bootstrap bench

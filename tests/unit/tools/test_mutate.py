@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Only lines that do something are deleted, what is deleted comes back, and the page remembers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools import mutate
+
+MODULE = '''# A comment.
+"""A docstring."""
+DOCUMENTATION = r"""
+module: x
+"""
+
+def main():
+    """Another one."""
+    return 1
+'''
+TASKS = """---
+# A comment.
+- name: Do it
+  ansible.builtin.assert:
+    that: true
+    quiet: true
+  loop_control:
+    label: x
+"""
+
+
+def texts(file: str, source: str) -> list[str]:
+    return [line.text for line in mutate.candidates(file, source)]
+
+
+def test_only_lines_that_do_something_are_candidates() -> None:
+    assert texts("plugins/modules/x.py", MODULE) == ["def main():", "return 1"]
+    assert texts("roles/x/tasks/main.yml", TASKS) == ["ansible.builtin.assert:", "that: true"]
+    assert texts("roles/x/templates/x.j2", "{# A comment. #}\n# Another.\n\nkey = 1\n") == ["key = 1"]
+    assert texts("plugins/filter/x.yml", "DOCUMENTATION:\n  name: x\n") == []
+
+
+def test_a_seed_draws_the_same_lines_of_each_stratum() -> None:
+    drawn = mutate.sample(1, 7)
+    assert drawn == mutate.sample(1, 7)
+    assert drawn != mutate.sample(2, 7)
+    kinds = ["plugins" if line.file.startswith("plugins/") else line.file.split("/")[2] for line in drawn]
+    assert sorted(kinds) == ["plugins"] * 2 + ["tasks"] * 2 + ["templates"] * 3
+
+
+def test_a_line_goes_for_its_judges_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "roles" / "docker" / "tasks" / "main.yml"
+    file.parent.mkdir(parents=True)
+    file.write_text(TASKS)
+    monkeypatch.setattr(mutate, "TREE", tmp_path)
+    line = mutate.Line("roles/docker/tasks/main.yml", 5, "that: true")
+    asked: list[str] = []
+
+    def notices(judge: mutate.Judge) -> bool:
+        assert "that: true" not in file.read_text()
+        asked.append(judge.name)
+        return judge.name == "molecule"
+
+    assert mutate.judged(line, notices).judge == "molecule"
+    assert asked == ["yamllint", "unit tests", "molecule"]
+    assert file.read_text() == TASKS
+    assert mutate.judged(line, lambda _judge: False).judge == ""
+
+    def breaks(_judge: mutate.Judge) -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        mutate.judged(line, breaks)
+    assert file.read_text() == TASKS
+
+
+def test_a_judge_notices_by_failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutate, "TREE", tmp_path / "tree")
+    mutate.TREE.mkdir()
+    assert mutate.fails(mutate.Judge("no", ["false"]))
+    assert not mutate.fails(mutate.Judge("yes", ["true"]))
+    monkeypatch.setattr(mutate, "SECONDS", 0.2)
+    assert mutate.fails(mutate.Judge("hangs", ["sleep", "60"]))
+
+
+def test_the_page_remembers_verdicts_of_its_commit_and_reasons_for_longer() -> None:
+    lines = [mutate.Line("plugins/a.py", 3, "x = 1"), mutate.Line("roles/a/tasks/b.yml", 4, "when: `y`")]
+    verdicts = [mutate.Verdict(lines[0], "unit tests", 7), mutate.Verdict(lines[1], "", 90)]
+    text = mutate.page(verdicts, {("roles/a/tasks/b.yml", "when: `y`"): "it is so"}, 5, "abc123", 3)
+    assert "**1 of 2 deletions were noticed, 50 %.** The run is not finished: 3 lines were drawn." in text
+    assert "* `roles/a/tasks/b.yml` 4, `` when: `y` ``: it is so" in text
+    found, reasons = mutate.known(text, lines, 5, "abc123")
+    assert found == verdicts
+    assert reasons == {("roles/a/tasks/b.yml", "when: `y`"): "it is so"}
+    assert mutate.known(text, lines, 5, "other") == ([], reasons)
+    assert mutate.known(text, lines, 6, "abc123") == ([], reasons)

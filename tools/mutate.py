@@ -1,0 +1,292 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Delete single lines of roles and plugins, one at a time, and see whether a test notices.
+
+    tools/mutate.py [--seed NUMBER] [--count NUMBER] [--only WORD] PAGE
+
+Lines are drawn at random, a third each from roles/*/templates, roles/*/tasks and plugins; the same seed draws the same
+lines of the same commit. Blank lines, comments, documentation, and keys that only say how a task is shown are no
+candidates. Each deletion is made in a clone of the last commit below build/mutate, and judged there by tests of growing
+cost (`judges`), until the first one fails.
+
+``PAGE`` is written anew after each deletion, with the survivors and room for a reason; a reason that is there already
+is kept for the same line. Deletions that the page already tells of at the same commit are not made again, so an
+interrupted run goes on where it was. The status is 1 when fewer than 90 % were caught.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TREE = ROOT / "build" / "mutate" / "tree"
+STRATA = ("roles/*/templates", "roles/*/tasks", "plugins")
+DEMANDED = 90
+SECONDS = 3600
+# Keys of a task or a play that change nothing but what is shown.
+SHOWN_ONLY = re.compile(r"^(- )?(name|label|quiet|loop_control):")
+DOCUMENTATION = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
+# Roles that run on hosts, and the scenario of molecule that shows what they do there.
+SCENARIOS = {
+    **{role: role for role in ("docker", "time", "trust", "valkey", "efs", "webserver", "scheduler", "worker")},
+    **dict.fromkeys(("component", "migrate", "dags"), "component"),
+}
+ROW = re.compile(r"^\| `(?P<file>[^`]+)` (?P<number>\d+) \| (?P<judge>[^|]+) \| (?P<seconds>\d+) \|$")
+SURVIVOR = re.compile(r"^\* `(?P<file>[^`]+)` (?P<number>\d+), `` (?P<text>.*?) ``: (?P<reason>.*)$")
+MADE = re.compile(r"^Seed (?P<seed>\d+), commit (?P<commit>[0-9a-f]+)\.$", re.MULTILINE)
+NO_REASON = "no reason known"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line that is deleted."""
+
+    file: str
+    number: int
+    text: str
+
+    @property
+    def words(self) -> str:
+        """What it is called in the page."""
+        return f"`{self.file}` {self.number}"
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A command that fails when it notices."""
+
+    name: str
+    command: list[str]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a deletion; no judge noticed where there is none."""
+
+    line: Line
+    judge: str
+    seconds: int
+
+
+def git(*arguments: str) -> str:
+    """What git says of the project."""
+    done = subprocess.run(["git", *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603, S607
+    return done.stdout.strip()
+
+
+def documentation(source: str) -> set[int]:
+    """The lines of a Python file that are docstrings or documentation of a plugin."""
+    lines: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        documented = isinstance(node, ast.Assign) and any(
+            isinstance(target, ast.Name) and target.id in DOCUMENTATION for target in node.targets
+        )
+        if (text or documented) and isinstance(node, ast.stmt):
+            lines.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return lines
+
+
+def candidates(file: str, source: str) -> Iterator[Line]:
+    """The lines of a file that do something."""
+    if file.startswith("plugins/") and not file.endswith(".py"):
+        return
+    skipped = documentation(source) if file.endswith(".py") else set()
+    for number, text in enumerate(source.splitlines(), 1):
+        bare = text.strip()
+        shown = file.endswith((".yml", ".yaml")) and SHOWN_ONLY.match(bare)
+        if bare and not bare.startswith(("#", "{#")) and bare != "---" and number not in skipped and not shown:
+            yield Line(file, number, bare)
+
+
+def sample(seed: int, count: int) -> list[Line]:
+    """Lines of the last commit, as many of each stratum; the cheap ones to judge come first."""
+    draw = random.Random(seed)  # noqa: S311
+    found = []
+    files = git("ls-tree", "-r", "--name-only", "HEAD").splitlines()
+    for index, folder in enumerate(STRATA):
+        matching = [file for file in files if below(file, folder)]
+        lines = [line for file in matching for line in candidates(file, git("show", f"HEAD:{file}"))]
+        share = count // len(STRATA) + (index < count % len(STRATA))
+        found.append(draw.sample(lines, min(share, len(lines))))
+    templates, tasks, plugins = found
+    return [*plugins, *templates, *tasks]
+
+
+def below(file: str, folder: str) -> bool:
+    """Whether a file lies anywhere below a folder, in whose name an asterisk stands for any one part."""
+    wanted = folder.split("/")
+    parts = file.split("/")[: len(wanted)]
+    return len(parts) == len(wanted) and all(want in ("*", part) for want, part in zip(wanted, parts, strict=True))
+
+
+def judges(file: str) -> Iterator[Judge]:
+    """The tests that look at a file, the quick ones first."""
+    if file.startswith("plugins/"):
+        yield Judge("ruff", ["ruff", "check", "--quiet", file])
+        yield Judge("mypy", ["mypy", "--no-error-summary", file])
+        name = re.sub(r"^_|\.py$", "", Path(file).name)
+        nearest = sorted(path for path in (TREE / "tests" / "unit" / "plugins").rglob("test_*.py") if name in path.name)
+        if nearest:
+            yield Judge("unit tests", pytest([str(path.relative_to(TREE)) for path in nearest]))
+        yield Judge("unit tests", [*pytest(["tests/unit"]), "--numprocesses=2"])
+        yield Judge("unit tests", pytest(["lab/tests/tunnel"]))
+        yield Judge("tests against the API", pytest(["tests/integration/provisioning"]))
+        return
+    role = file.split("/")[1]
+    if "/tasks/" in file:
+        yield Judge("yamllint", ["yamllint", "--strict", file])
+    yield Judge("unit tests", pytest(["tests/unit/roles"]))
+    if role in SCENARIOS:
+        yield Judge("molecule", ["molecule", "test", "--scenario-name", SCENARIOS[role]])
+    else:
+        word = re.compile(rf"""["'/]{role}(/[a-z_]+)?["']""")
+        tests = sorted((TREE / "tests" / "integration" / "provisioning").glob("test_*.py"))
+        about = [str(test.relative_to(TREE)) for test in tests if word.search(test.read_text(encoding="utf-8"))]
+        if about:
+            yield Judge("tests against the API", pytest(about))
+    acceptance = [f"tests/acceptance/test_{name}.py" for name in ("site", "second_run", "entrance", "access")]
+    yield Judge("acceptance tests", pytest(acceptance))
+
+
+def pytest(paths: list[str]) -> list[str]:
+    """Pytest, until the first failure."""
+    return ["pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *paths]
+
+
+def fails(judge: Judge) -> bool:
+    """Whether a judge notices. One that does not end in time has noticed."""
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(TREE / "ansible.cfg")}
+    log = (TREE.parent / "last.log").open("w", encoding="utf-8")
+    with (
+        log,
+        subprocess.Popen(  # noqa: S603
+            judge.command, cwd=TREE, env=environment, stdout=log, stderr=log, start_new_session=True
+        ) as process,
+    ):
+        try:
+            return process.wait(SECONDS) != 0
+        except subprocess.TimeoutExpired:
+            return True
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def judged(line: Line, notices: Callable[[Judge], bool]) -> Verdict:
+    """Delete a line, ask the judges, and put it back."""
+    path = TREE / line.file
+    whole = path.read_text(encoding="utf-8")
+    lines = whole.splitlines(keepends=True)
+    begin = time.monotonic()
+    path.write_text("".join(lines[: line.number - 1] + lines[line.number :]), encoding="utf-8")
+    try:
+        caught = next((judge.name for judge in judges(line.file) if notices(judge)), "")
+    finally:
+        path.write_text(whole, encoding="utf-8")
+    return Verdict(line, caught, round(time.monotonic() - begin))
+
+
+def page(verdicts: list[Verdict], reasons: dict[tuple[str, str], str], seed: int, commit: str, wanted: int) -> str:
+    """The page, in Markdown."""
+    survivors = [verdict for verdict in verdicts if not verdict.judge]
+    caught = len(verdicts) - len(survivors)
+    share = 100 * caught // max(len(verdicts), 1)
+    return "\n".join(
+        [
+            "# What tests notice",
+            "",
+            "Single lines of roles and plugins were deleted, one at a time, and the tests run until one failed.",
+            "Written by `make mutate`, which draws the lines at random, a third each from templates, tasks and plugins.",
+            "",
+            f"Seed {seed}, commit {commit}.",
+            "",
+            f"**{caught} of {len(verdicts)} deletions were noticed, {share} %.**"
+            + ("" if len(verdicts) == wanted else f" The run is not finished: {wanted} lines were drawn."),
+            "",
+            "## Survivors",
+            "",
+            *(
+                f"* {each.line.words}, `` {each.line.text} ``: "
+                f"{reasons.get((each.line.file, each.line.text), NO_REASON)}"
+                for each in survivors
+            ),
+            *([] if survivors else ["None."]),
+            "",
+            "## All",
+            "",
+            "| line | noticed by | seconds |",
+            "|---|---|---|",
+            *(f"| {each.line.words} | {each.judge or 'nobody'} | {each.seconds} |" for each in verdicts),
+            "",
+        ]
+    )
+
+
+def known(text: str, lines: Iterable[Line], seed: int, commit: str) -> tuple[list[Verdict], dict[tuple[str, str], str]]:
+    """What an earlier page tells: verdicts on these lines, if it is of the same seed and commit, and reasons."""
+    reasons = {}
+    for row in text.splitlines():
+        told = SURVIVOR.match(row)
+        if told and told["reason"] != NO_REASON:
+            reasons[told["file"], told["text"]] = told["reason"]
+    made = MADE.search(text)
+    if not made or (int(made["seed"]), made["commit"]) != (seed, commit):
+        return [], reasons
+    rows = [found for row in text.splitlines() if (found := ROW.match(row))]
+    by_place = {(line.file, line.number): line for line in lines}
+    return [
+        Verdict(by_place[place], "" if row["judge"] == "nobody" else row["judge"], int(row["seconds"]))
+        for row in rows
+        if (place := (row["file"], int(row["number"]))) in by_place
+    ], reasons
+
+
+def prepare() -> None:
+    """Clone the last commit, with this project's environment."""
+    shutil.rmtree(TREE, ignore_errors=True)
+    TREE.parent.mkdir(parents=True, exist_ok=True)
+    git("clone", "--quiet", str(ROOT), str(TREE))
+    (TREE / ".venv").symlink_to(ROOT / ".venv")
+
+
+def main(arguments: list[str]) -> int:
+    """Run as a program."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("page", type=Path)
+    parser.add_argument("--seed", type=int, default=20261123)
+    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--only", default="", help="judge only lines of files whose path has this in it")
+    asked = parser.parse_args(arguments)
+    commit = git("rev-parse", "--short", "HEAD")
+    lines = sample(asked.seed, asked.count)
+    earlier = asked.page.read_text(encoding="utf-8") if asked.page.exists() else ""
+    verdicts, reasons = known(earlier, lines, asked.seed, commit)
+    done = {verdict.line for verdict in verdicts}
+    prepare()
+    for line in lines:
+        if line in done or asked.only not in line.file:
+            continue
+        print(f"{line.words}: {line.text}", flush=True)
+        verdicts.append(judged(line, fails))
+        print(f"    noticed by {verdicts[-1].judge or 'NOBODY'} after {verdicts[-1].seconds} s", flush=True)
+        asked.page.write_text(page(verdicts, reasons, asked.seed, commit, len(lines)), encoding="utf-8")
+    caught = sum(bool(verdict.judge) for verdict in verdicts)
+    print(f"{caught} of {len(verdicts)} deletions were noticed")
+    return int(caught * 100 < DEMANDED * len(verdicts))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
