@@ -209,7 +209,7 @@ def page(verdicts: list[Verdict], reasons: dict[tuple[str, str], str], seed: int
             "# What tests notice",
             "",
             "Single lines of roles and plugins were deleted, one at a time, and the tests run until one failed.",
-            "Written by `make mutate`, which draws the lines at random, a third each from templates, tasks and plugins.",
+            "Written by `make mutate`, which draws lines at random, a third each from templates, tasks and plugins.",
             "",
             f"Seed {seed}, commit {commit}.",
             "",
