@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
+import uuid
+from pathlib import Path
 
 import pytest
 
@@ -75,9 +78,18 @@ INTERRUPTIONS = [
 ]
 
 
+def end(mark: str, how: signal.Signals) -> None:
+    """Send a signal to all that has ``mark`` in its environment: Ansible's workers lead sessions of their own."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in (process / "environ").read_bytes().split(b"\0"):
+                os.kill(int(process.name), how)
+
+
 def interrupted(task: str, how: signal.Signals) -> list[str]:
     """Run ``make site`` and end it, with all its children, a second after a task began; return what it printed."""
-    environment = {**os.environ, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
+    name, value = "FREEHOLD_INTERRUPTED", str(uuid.uuid4())
+    environment = {**os.environ, name: value, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
     run = subprocess.Popen(
         ["make", "site"],
         cwd=ROOT,
@@ -95,9 +107,12 @@ def interrupted(task: str, how: signal.Signals) -> list[str]:
             lines.append(line)
             if task in line:
                 time.sleep(1)
-                os.killpg(run.pid, how)
+                end(f"{name}={value}", how)
                 break
         run.wait(60)
+    # Who was told to end may still be ending others.
+    time.sleep(5)
+    end(f"{name}={value}", signal.SIGKILL)
     return lines
 
 
