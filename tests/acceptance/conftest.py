@@ -12,9 +12,11 @@ import contextlib
 import json
 import os
 import re
+import signal
 import ssl
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +136,43 @@ def run(
     if ok:
         assert result.returncode == 0, f"{result.command} ended {result.returncode}:\n{result.why()}"
     return result
+
+
+class Interruptible:
+    """A command of the repository that begins at once, and can be ended with all that it started.
+
+    A group of processes is not enough: Ansible's workers lead sessions of their own, and would go on with the work of a
+    controller that is said to have died.
+    """
+
+    def __init__(self, *command: str, stdout: int = subprocess.DEVNULL) -> None:
+        self.mark = f"FREEHOLD_INTERRUPTIBLE={uuid.uuid4()}"
+        name, _, value = self.mark.partition("=")
+        path = f"{ROOT}/.venv/bin:{os.environ['PATH']}"
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, name: value, "PATH": path, "ANSIBLE_NOCOLOR": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def end(self, how: signal.Signals) -> None:
+        """Send a signal to all of it, and end what has not ended five seconds later."""
+        self._send(how)
+        if how != signal.SIGKILL:
+            time.sleep(5)
+            self._send(signal.SIGKILL)
+        self.process.wait(60)
+
+    def _send(self, how: signal.Signals) -> None:
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if self.mark.encode() in (process / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(process.name), how)
 
 
 class Requests:

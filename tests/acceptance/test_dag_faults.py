@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -17,7 +16,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from .conftest import ENDPOINT, ROOT, lab_session, machines, until
+from .conftest import ENDPOINT, Interruptible, lab_session, machines, until
 from .releases import COMPONENTS, COPIES, SHARED, SLEEPER, Dags, assert_everywhere, pointer, shell
 
 
@@ -42,15 +41,9 @@ def test_two_at_once_leave_one_whole_release(dags: Dags, hosts: dict[str, Contai
 def test_a_controller_that_dies_leaves_a_whole_release(dags: Dags, hosts: dict[str, Container], seconds: int) -> None:
     before = pointer(hosts)
     after = dags.version(f"interrupted after {seconds}")
-    command = ["ansible-playbook", "playbooks/dag-sync.yml", *dags.arguments()]
-    environment = {**os.environ, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}"}
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    run = Interruptible("ansible-playbook", "playbooks/dag-sync.yml", *dags.arguments())
     time.sleep(seconds)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    run.end(signal.SIGKILL)
     assert pointer(hosts) in (before, after)
     dags.sync()
     assert pointer(hosts) == after

@@ -3,17 +3,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
 import subprocess
 import time
-import uuid
-from pathlib import Path
 
 import pytest
 
-from .conftest import ENDPOINT, ROOT, Run, Site, lab_session, run
+from .conftest import ENDPOINT, Interruptible, Run, Site, lab_session, run
 
 MINE = [{"Name": "tag:freehold:environment", "Values": ["lab"]}]
 
@@ -78,41 +74,18 @@ INTERRUPTIONS = [
 ]
 
 
-def end(mark: str, how: signal.Signals) -> None:
-    """Send a signal to all that has ``mark`` in its environment: Ansible's workers lead sessions of their own."""
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark.encode() in (process / "environ").read_bytes().split(b"\0"):
-                os.kill(int(process.name), how)
-
-
 def interrupted(task: str, how: signal.Signals) -> list[str]:
     """Run ``make site`` and end it, with all its children, a second after a task began; return what it printed."""
-    name, value = "FREEHOLD_INTERRUPTED", str(uuid.uuid4())
-    environment = {**os.environ, name: value, "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}", "ANSIBLE_NOCOLOR": "1"}
-    run = subprocess.Popen(
-        ["make", "site"],
-        cwd=ROOT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    run = Interruptible("make", "site", stdout=subprocess.PIPE)
     lines: list[str] = []
-    assert run.stdout is not None
-    with run.stdout:
-        for line in run.stdout:
+    assert run.process.stdout is not None
+    with run.process.stdout:
+        for line in run.process.stdout:
             lines.append(line)
             if task in line:
                 time.sleep(1)
-                end(f"{name}={value}", how)
                 break
-        run.wait(60)
-    # Who was told to end may still be ending others.
-    time.sleep(5)
-    end(f"{name}={value}", signal.SIGKILL)
+        run.end(how)
     return lines
 
 
