@@ -111,7 +111,7 @@ def peers(folder: Path, tree: Path, size: int) -> dict[str, Callable[[], float]]
     copy = f"    - copy: {{src: '{tree}/dags/', dest: '{PEERS}/copy/', mode: preserve}}\n"
     to_efs = (
         f"    - synchronize: {{src: '{tree}/dags/', dest: '{PEERS}/synchronize/', delete: true, archive: true,"
-        " rsync_opts: ['--mkpath']}\n"
+        " rsync_opts: ['--mkpath'], use_ssh_args: true, verify_host: true}\n"
     )
     everywhere = to_efs.replace(f"{PEERS}/synchronize", "/var/tmp/freehold-bench")  # noqa: S108  # a path on hosts
     found = {
