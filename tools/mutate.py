@@ -185,18 +185,26 @@ def fails(judge: Judge) -> bool:
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def judged(line: Line, notices: Callable[[Judge], bool]) -> Verdict:
-    """Delete a line, ask the judges, and put it back."""
+def judged(line: Line, notices: Callable[[Judge], bool], sound: set[tuple[str, ...]]) -> Verdict:
+    """Delete a line, ask the judges, and put it back.
+
+    A judge's first word against a line is believed only if it says nothing against the whole tree; ``sound`` remembers
+    whose was. Ends the program where it does: such a judge would notice everything.
+    """
     path = TREE / line.file
     whole = path.read_text(encoding="utf-8")
     lines = whole.splitlines(keepends=True)
     begin = time.monotonic()
     path.write_text("".join(lines[: line.number - 1] + lines[line.number :]), encoding="utf-8")
     try:
-        caught = next((judge.name for judge in judges(line.file) if notices(judge)), "")
+        caught = next((judge for judge in judges(line.file) if notices(judge)), None)
     finally:
         path.write_text(whole, encoding="utf-8")
-    return Verdict(line, caught, round(time.monotonic() - begin))
+    if caught is not None and tuple(caught.command) not in sound:
+        if notices(caught):
+            sys.exit(f"`{' '.join(caught.command)}` fails with nothing deleted; see {TREE.parent / 'last.log'}")
+        sound.add(tuple(caught.command))
+    return Verdict(line, caught.name if caught else "", round(time.monotonic() - begin))
 
 
 def page(verdicts: list[Verdict], reasons: dict[tuple[str, str], str], seed: int, commit: str, wanted: int) -> str:
@@ -275,12 +283,13 @@ def main(arguments: list[str]) -> int:
     earlier = asked.page.read_text(encoding="utf-8") if asked.page.exists() else ""
     verdicts, reasons = known(earlier, lines, asked.seed, commit)
     done = {verdict.line for verdict in verdicts}
+    sound: set[tuple[str, ...]] = set()
     prepare()
     for line in lines:
         if line in done or asked.only not in line.file:
             continue
         print(f"{line.words}: {line.text}", flush=True)
-        verdicts.append(judged(line, fails))
+        verdicts.append(judged(line, fails, sound))
         print(f"    noticed by {verdicts[-1].judge or 'NOBODY'} after {verdicts[-1].seconds} s", flush=True)
         asked.page.write_text(page(verdicts, reasons, asked.seed, commit, len(lines)), encoding="utf-8")
     caught = sum(bool(verdict.judge) for verdict in verdicts)

@@ -56,23 +56,31 @@ def test_a_line_goes_for_its_judges_and_comes_back(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(mutate, "TREE", tmp_path)
     line = mutate.Line("roles/docker/tasks/main.yml", 5, "that: true")
     asked: list[str] = []
+    sound: set[tuple[str, ...]] = set()
 
     def notices(judge: mutate.Judge) -> bool:
-        assert "that: true" not in file.read_text()
-        asked.append(judge.name)
-        return judge.name == "molecule"
+        deleted = "that: true" not in file.read_text()
+        asked.append(f"{judge.name}{'' if deleted else ', whole'}")
+        return deleted and judge.name == "molecule"
 
-    assert mutate.judged(line, notices).judge == "molecule"
-    assert asked == ["yamllint", "unit tests", "molecule"]
+    assert mutate.judged(line, notices, sound).judge == "molecule"
+    assert asked == ["yamllint", "unit tests", "molecule", "molecule, whole"]
     assert file.read_text() == TASKS
-    assert mutate.judged(line, lambda _judge: False).judge == ""
+    # Once found sound, it is believed.
+    asked.clear()
+    assert mutate.judged(line, notices, sound).judge == "molecule"
+    assert asked == ["yamllint", "unit tests", "molecule"]
+    assert mutate.judged(line, lambda _judge: False, sound).judge == ""
 
     def breaks(_judge: mutate.Judge) -> bool:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        mutate.judged(line, breaks)
+        mutate.judged(line, breaks, sound)
     assert file.read_text() == TASKS
+    # What fails whatever is deleted is no judge.
+    with pytest.raises(SystemExit, match="fails with nothing deleted"):
+        mutate.judged(line, lambda _judge: True, sound)
 
 
 def test_a_judge_notices_by_failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
