@@ -9,6 +9,7 @@ from typing import Any
 from lab.api import backends
 from lab.api.errors import AwsError
 from lab.api.iam import signature
+from lab.api.iam.dependents import needed_too
 from lab.api.iam.permissions import action
 from lab.api.iam.policy import Document, Question, Verdict, judge, parse
 from lab.api.iam.principals import Principal, find
@@ -46,8 +47,10 @@ def permit(principal: Principal, request: AwsRequest) -> None:
             raise _denied(request, principal, name, arn)
     if request.service == "s3" and request.operation in ("GetObject", "HeadObject"):
         _hide_missing_object(principal, request)
-    if request.operation == "RunInstances":
-        _permit_pass_role(principal, request)
+    for needed in needed_too(request):
+        context = _context(principal, request, needed.arn) | needed.context
+        if not _allowed(principal, needed.action, needed.arn, context, {}):
+            raise _denied(request, principal, needed.action, needed.arn)
 
 
 def _authenticate(request: AwsRequest) -> Principal:
@@ -114,7 +117,7 @@ def _context(principal: Principal, request: AwsRequest, arn: str) -> dict[str, A
         "aws:EpochTime": str(int(now.timestamp())),
         "aws:ViaAWSService": "false",
     }
-    wanted = request_tags(request.params)
+    wanted = request_tags(request, arn)
     if wanted:
         context["aws:TagKeys"] = list(wanted)
     context |= {f"aws:RequestTag/{key}": value for key, value in wanted.items()}
@@ -124,11 +127,31 @@ def _context(principal: Principal, request: AwsRequest, arn: str) -> dict[str, A
     params = request.params
     if request.service == "s3":
         context |= {f"s3:{key.lower()}": str(params[key]) for key in ("Prefix", "Delimiter") if params.get(key)}
+    if request.operation == "ChangeResourceRecordSets":
+        records = [change["ResourceRecordSet"] for change in params["ChangeBatch"]["Changes"]]
+        names = [str(record["Name"]).lower().rstrip(".") for record in records]
+        context["route53:ChangeResourceRecordSetsNormalizedRecordNames"] = names
+        context["route53:ChangeResourceRecordSetsRecordTypes"] = [str(record["Type"]) for record in records]
+        actions = [str(change["Action"]) for change in params["ChangeBatch"]["Changes"]]
+        context["route53:ChangeResourceRecordSetsActions"] = actions
+    if request.service == "iam" and params.get("RoleName"):
+        boundary = _boundary(request)
+        context |= {"iam:PermissionsBoundary": boundary} if boundary else {}
+    if request.service == "iam" and params.get("PolicyArn"):
+        context["iam:PolicyARN"] = str(params["PolicyArn"])
     if request.service == "ec2" and params.get("InstanceType"):
         context["ec2:InstanceType"] = str(params["InstanceType"])
     if request.service == "secretsmanager" and params.get("SecretId"):
         context["secretsmanager:SecretId"] = arn
     return context
+
+
+def _boundary(request: AwsRequest) -> str | None:
+    """The boundary that a role gets by the request, or has."""
+    if request.params.get("PermissionsBoundary"):
+        return str(request.params["PermissionsBoundary"])
+    role = next((role for role in backends.iam().roles.values() if role.name == request.params["RoleName"]), None)
+    return role.permissions_boundary_arn if role is not None else None
 
 
 def _permit_role(principal: Principal, request: AwsRequest) -> None:
@@ -158,17 +181,6 @@ def _hide_missing_object(principal: Principal, request: AwsRequest) -> None:
     context = _context(principal, request, arn)
     if not _allowed(principal, "s3:ListBucket", arn, context, _resource_policy(request)):
         raise _denied(request, principal, "s3:ListBucket", arn)
-
-
-def _permit_pass_role(principal: Principal, request: AwsRequest) -> None:
-    """Giving an instance a role needs iam:PassRole on that role."""
-    profile = request.params.get("IamInstanceProfile") or {}
-    for known in backends.iam().instance_profiles.values():
-        if known.arn == profile.get("Arn") or known.name == profile.get("Name"):
-            for role in known.roles:
-                context = _context(principal, request, role.arn) | {"iam:PassedToService": "ec2.amazonaws.com"}
-                if not _allowed(principal, "iam:PassRole", role.arn, context, {}):
-                    raise _denied(request, principal, "iam:PassRole", role.arn)
 
 
 def _denied(request: AwsRequest, principal: Principal, name: str, arn: str) -> AwsError:

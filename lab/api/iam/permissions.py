@@ -6,7 +6,10 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3
 
 from __future__ import annotations
 
-from lab.api.request import AwsRequest
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.api.request import AwsRequest
 
 # S3's operations are often not named like the permission that they need.
 _S3_ACTIONS = {
@@ -49,11 +52,19 @@ _S3_ACTIONS = {
     "UploadPart": "PutObject",
     "UploadPartCopy": "PutObject",
 }
+# Of an object's version, another one.
+_OF_VERSIONS = {"s3:DeleteObject": "s3:DeleteObjectVersion", "s3:GetObject": "s3:GetObjectVersion"}
+
+
+def permission(service: str, operation: str) -> str:
+    """The permission by the names that stand in the log of requests, such as s3:ListBucket."""
+    return f"{service}:{_S3_ACTIONS.get(operation, operation) if service == 's3' else operation}"
 
 
 def action(request: AwsRequest) -> str:
-    """The permission that the operation needs, such as s3:ListBucket."""
-    operation = str(request.operation)
-    if request.signing_name == "s3":
-        operation = _S3_ACTIONS.get(operation, operation)
-    return f"{request.signing_name}:{operation}"
+    """The permission that the request needs."""
+    found = permission(request.signing_name, str(request.operation))
+    objects = (request.params.get("Delete") or {}).get("Objects") or [request.params]
+    if request.signing_name == "s3" and any(entry.get("VersionId") for entry in objects):
+        return _OF_VERSIONS.get(found, found)
+    return found

@@ -36,6 +36,8 @@ _EC2_TYPES = {
     "acl": "network-acl",
     "dopt": "dhcp-options",
 }
+# A reading of EC2 has no resource, but for these.
+_EC2_READ = ("DescribeInstanceAttribute", "DescribeVpcAttribute", "GetConsoleOutput", "GetPasswordData")
 _EC2_ID = re.compile(r"^([a-z]+)-[0-9a-f]{8,17}$")
 # What a creation makes, beside the things that it names.
 _EC2_CREATED = {
@@ -66,8 +68,10 @@ def resources(request: AwsRequest) -> list[str]:
 def resource_tags(request: AwsRequest, arn: str) -> Tags:
     """The tags of a thing that exists, for conditions on aws:ResourceTag."""
     if request.signing_name == "ec2":
-        tags = backends.ec2(request.region).tags.get(arn.rpartition("/")[2], {})
-        return {key: str(value) for key, value in tags.items()}
+        ec2, name = backends.ec2(request.region), arn.rpartition("/")[2]
+        # The one kind of thing whose ARN holds the name.
+        name = ec2.key_pairs[name].id if ":key-pair/" in arn and name in ec2.key_pairs else name
+        return {key: str(value) for key, value in ec2.tags.get(name, {}).items()}
     if request.signing_name == "secretsmanager":
         secret = _secret(request)
         return _plain(secret.tags) if secret is not None else {}
@@ -79,15 +83,26 @@ def resource_tags(request: AwsRequest, arn: str) -> Tags:
     if request.signing_name == "elasticloadbalancing":
         found = backends.elbv2(request.region).tagging_service.get_tag_dict_for_resource(arn)
         return {key: str(value) for key, value in found.items()}
+    if request.signing_name == "acm":
+        certificate = backends.acm(request.region)._certificates.get(arn)
+        return {key: str(value or "") for key, value in certificate.tags.items()} if certificate is not None else {}
     return {}
 
 
-def request_tags(params: Mapping[str, Any]) -> Tags:
-    """The tags that a request asks to put on something."""
+def request_tags(request: AwsRequest, arn: str) -> Tags:
+    """The tags that a request asks to put on one thing; EC2's creations say for which kinds of things they are."""
+    params = request.params
     found = _plain(params.get("Tags") or params.get("tags") or [])
+    kind = arn.split(":")[-1].partition("/")[0]
     for specification in params.get("TagSpecifications") or []:
-        found |= _plain(specification.get("Tags") or [])
+        if specification.get("ResourceType") == kind:
+            found |= _plain(specification.get("Tags") or [])
     return found
+
+
+def created(request: AwsRequest) -> list[str]:
+    """The ARNs of what an operation of EC2 is going to make."""
+    return [_arn(request, "ec2", f"{kind}/*") for kind in _EC2_CREATED.get(str(request.operation), ())]
 
 
 def s3_object(request: AwsRequest) -> tuple[str, str | None] | None:
@@ -166,16 +181,22 @@ def _efs(request: AwsRequest) -> list[str]:
 
 
 def _iam(request: AwsRequest) -> list[str]:
+    """What is not there is known by its name alone, or at its creation by its path too."""
     params = request.params
     iam = backends.iam()
-    if params.get("RoleName"):
-        known = next((role.arn for role in iam.roles.values() if role.name == params["RoleName"]), None)
-        found = [known or f"arn:aws:iam::{ACCOUNT}:role/{params['RoleName']}"]
-        if request.operation in ("AddRoleToInstanceProfile", "RemoveRoleFromInstanceProfile"):
-            return [f"arn:aws:iam::{ACCOUNT}:instance-profile/{params['InstanceProfileName']}"]
-        return found
+    path = str(params.get("Path") or "/")
     if params.get("InstanceProfileName"):
-        return [f"arn:aws:iam::{ACCOUNT}:instance-profile/{params['InstanceProfileName']}"]
+        name = params["InstanceProfileName"]
+        known = next((profile.arn for profile in iam.instance_profiles.values() if profile.name == name), None)
+        return [known or f"arn:aws:iam::{ACCOUNT}:instance-profile{path}{name}"]
+    if params.get("RoleName"):
+        name = params["RoleName"]
+        known = next((role.arn for role in iam.roles.values() if role.name == name), None)
+        return [known or f"arn:aws:iam::{ACCOUNT}:role{path}{name}"]
+    if request.operation == "CreateOpenIDConnectProvider":
+        return [f"arn:aws:iam::{ACCOUNT}:oidc-provider/{str(params.get('Url')).removeprefix('https://')}"]
+    if params.get("OpenIDConnectProviderArn"):
+        return [str(params["OpenIDConnectProviderArn"])]
     if params.get("UserName"):
         return [f"arn:aws:iam::{ACCOUNT}:user/{params['UserName']}"]
     if params.get("GroupName"):
@@ -190,10 +211,10 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def _ec2(request: AwsRequest) -> list[str]:
     operation = str(request.operation)
-    if operation.startswith(("Describe", "Get")) and operation not in ("GetConsoleOutput", "GetPasswordData"):
+    if operation.startswith(("Describe", "Get")) and operation not in _EC2_READ:
         return []
-    found = [_arn(request, "ec2", f"{kind}/*") for kind in _EC2_CREATED.get(operation, ())]
-    for value in _strings(request.params):
+    found = created(request)
+    for value in [*_strings(request.params), *_associated(request)]:
         match = _EC2_ID.match(value)
         if match is None:
             continue
@@ -208,6 +229,23 @@ def _ec2(request: AwsRequest) -> list[str]:
         names = [str(name) for name in request.params.get("Resources") or []]
         found += [_arn(request, "ec2", f"reserved-instances/{name}") for name in names if _UUID.fullmatch(name)]
     return found
+
+
+def _associated(request: AwsRequest) -> list[str]:
+    """What an association joins: a route table and a subnet, an instance and its profile."""
+    wanted, ec2 = request.params.get("AssociationId"), backends.ec2(request.region)
+    if not wanted:
+        return []
+    tables = [
+        name
+        for table in ec2.route_tables.values()
+        for association in table.associations
+        if association["RouteTableAssociationId"] == wanted
+        for name in (table.id, association.get("SubnetId"))
+        if name
+    ]
+    profiles = ec2.iam_instance_profile_associations.values()
+    return tables + [profile.instance.id for profile in profiles if profile.association_id == wanted]
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -266,6 +304,10 @@ def _load_balancing(request: AwsRequest) -> list[str]:
 
 
 def _route53(request: AwsRequest) -> list[str]:
+    kind, names = request.params.get("ResourceType"), request.params.get("ResourceIds") or []
+    tagged = [*names, *([request.params["ResourceId"]] if request.params.get("ResourceId") else [])]
+    if tagged:
+        return [f"arn:aws:route53:::{kind}/{str(name).rpartition('/')[2]}" for name in tagged]
     zone = request.params.get("HostedZoneId") or (
         request.params.get("Id") if "HostedZone" in str(request.operation) else None
     )
