@@ -10,7 +10,9 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from .conftest import ARTIFACTS, ENDPOINT, Site, lab_session, machines
+from lab.api.iam.permissions import permission
+
+from .conftest import ARTIFACTS, ENDPOINT, ROOT, Requests, Site, lab_session, machines
 
 # Where programs leave things. The image layers below /var/lib/docker/overlay2 are the image's own content.
 PLACES = "/etc /home /opt /root /run /srv /tmp /var/log /var/lib/cloud /var/lib/docker/containers /var/lib/valkey"
@@ -91,6 +93,26 @@ def test_ansible_printed_no_secret(secrets: list[str]) -> None:
 def test_the_request_log_holds_no_secret(secrets: list[str], requests_log: object) -> None:
     everything = json.dumps(requests_log.all())  # type: ignore[attr-defined]
     assert [secret[:3] for secret in secrets if secret in everything] == []
+
+
+def test_the_operator_asks_for_nothing_outside_the_policies_of_the_docs(site: Site, requests_log: Requests) -> None:
+    # Who one is, everybody may ask; roles are only assumed by tests, and reservations bought by those of another file.
+    free = ("sts:", "ec2:PurchaseReserved", "elasticache:PurchaseReserved", "rds:PurchaseReserved")
+    operator = lab_session().get_credentials()
+    assert operator is not None
+    sent = {
+        permission(request["service"], request["operation"])
+        for request in requests_log.all()
+        if request["access_key"] == operator.access_key
+    }
+    assert {name for name in sent - in_policies() if not name.startswith(free)} == set()
+
+
+def in_policies() -> set[str]:
+    """Every action of the policies that docs/quickstart-aws.md tells an operator to have."""
+    documents = [json.loads(path.read_text()) for path in (ROOT / "docs").glob("operator-policy-*.json")]
+    given = [statement["Action"] for document in documents for statement in document["Statement"]]
+    return {name for entry in given for name in ([entry] if isinstance(entry, str) else entry)}
 
 
 def test_nothing_of_a_worker_can_read_the_database_password(site: Site, engine: docker.DockerClient) -> None:
