@@ -203,12 +203,12 @@ class Copies:
         self, store: Store, manifest: Manifest, entries: tuple[Entry, ...], root: Path, spool: Path | None = None
     ) -> int:
         """Write the entries below ``root``, each hash checked; return how many came from earlier copies."""
+        for folder in sorted({entry.path.rpartition("/")[0] for entry in entries}):
+            self._make_folder(root / folder, root)
         waiting: dict[str, list[Entry]] = {}
         for entry in entries:
-            target = root / entry.path
-            self._make_folder(target.parent, root)
             if entry.target is not None:
-                target.symlink_to(entry.target)
+                (root / entry.path).symlink_to(entry.target)
             else:
                 waiting.setdefault(entry.sha256, []).append(entry)
         for sha256 in [sha256 for sha256 in waiting if spool and (spool / sha256).exists()]:

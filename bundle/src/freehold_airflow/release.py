@@ -19,8 +19,11 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 FORMAT = 1
 NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,127}")
@@ -221,10 +224,14 @@ def check_entries(entries: Iterable[Entry]) -> None:
         kinds[entry.path] = "link" if entry.is_link else "file"
         if entry.target is not None:
             check_target(entry.path, entry.target)
+    folders: set[str] = set()
     for path in kinds:
-        for parent in PurePosixPath(path).parents:
-            if str(parent) in kinds:
-                raise ReleaseError(f"{path!r} lies below {str(parent)!r}, which is no folder")
+        folder = path.rpartition("/")[0]
+        while folder and folder not in folders:
+            if folder in kinds:
+                raise ReleaseError(f"{path!r} lies below {folder!r}, which is no folder")
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
 
 
 def check_target(path: str, target: str) -> None:
@@ -409,7 +416,11 @@ class Store:
         try:
             with path.open("rb") as opened:
                 hashed = _Hashed(opened)
-                with tarfile.open(fileobj=cast(BinaryIO, hashed), mode="r|gz", bufsize=CHUNK) as archive:
+                # Not tarfile's own "r|gz": for each block that it reads it copies all that it has unpacked.
+                with (
+                    gzip.GzipFile(fileobj=io.BufferedReader(hashed, CHUNK)) as unpacked,
+                    tarfile.open(fileobj=unpacked, mode="r|") as archive,
+                ):
                     for member in archive:
                         if member.name not in wanted or not member.isreg():
                             continue
@@ -442,10 +453,13 @@ class Store:
 class _Hashed(io.RawIOBase):
     """A file that is hashed while it is read."""
 
-    def __init__(self, opened: BinaryIO) -> None:
+    def __init__(self, opened: io.BufferedReader) -> None:
         self.opened, self.digest = opened, hashlib.sha256()
 
-    def read(self, size: int = -1) -> bytes:
-        chunk = self.opened.read(size)
-        self.digest.update(chunk)
-        return chunk
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: WriteableBuffer) -> int:
+        length = self.opened.readinto(into)
+        self.digest.update(memoryview(into)[:length])
+        return length

@@ -63,7 +63,7 @@ class Stream:
 def read_stream(stream: BinaryIO, spool: Path) -> Stream:
     """Take a stream apart, contents into ``spool``; raise ReleaseError for anything that is not as it should be."""
     try:
-        with tarfile.open(fileobj=stream, mode="r|*") as archive:
+        with tarfile.open(fileobj=stream) as archive:
             header: Stream | None = None
             for member in archive:
                 content = archive.extractfile(member) if member.isreg() else None
