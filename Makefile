@@ -124,8 +124,9 @@ unit: $(VENV)/locked ## Unit tests: no lab, no network
 	pytest -q bundle/tests
 
 .PHONY: bundle
-bundle: lab-up ## The DAG bundle's tests inside the image
+bundle: lab-up ## What is in the image: the DAG bundle's tests run there, and how a user's requirements get there
 	@tools/in_image
+	pytest -q tests/image
 
 .PHONY: coverage
 coverage: lab-up ## How much of plugins and of the bundle the tests run; fails where it is less than it was

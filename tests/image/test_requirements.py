@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +21,7 @@ def base_image() -> str:
     """The lab's stand-in for the official image, as ``make lab-up`` built it."""
     command = ["docker", "image", "ls", "--quiet", "freehold-lab/airflow-base"]
     found = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
-    if not found:
-        pytest.skip("no image freehold-lab/airflow-base; `make lab-up` builds it")
+    assert found, "there is no image freehold-lab/airflow-base: `make lab-up` builds it"
     return found[0]
 
 
