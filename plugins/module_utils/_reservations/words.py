@@ -10,6 +10,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations.report import percent
+
 Plan = Mapping[str, Any]
 
 SERVICE_NAMES = {"ec2": "EC2", "rds": "RDS", "elasticache": "ElastiCache"}
@@ -167,7 +169,7 @@ def fleet(plan: Plan) -> list[dict[str, str]]:
             "count": str(len(items)),
             "units": number(sum(item["units"] for item in items)),
             "covered": number(sum(item["covered"] for item in items)),
-            "percent": f"{min(item['percent'] for item in items):.1f}",
+            "percent": f"{percent(sum(item['covered'] for item in items), sum(item['units'] for item in items)):.1f}",
             "by": _first(reservations) or "on demand",
         }
         for (service, name, copies, reservations), items in groups.items()
