@@ -74,6 +74,8 @@ def answer(
     argv = list(command)
     for word, value in words.items():
         argv = [item.replace(f"{{{word}}}", value) for item in argv]
+    # Before the command begins: on a busy machine it can be well under way when Popen comes back.
+    started = time.monotonic()
     try:
         process = subprocess.Popen(  # noqa: S603
             argv,
@@ -85,7 +87,6 @@ def answer(
         )
     except OSError as error:
         raise CommandError(f"The command '{name}' can't be run: {error}.") from error
-    started = time.monotonic()
     try:
         out, err = process.communicate(timeout=limit.seconds + grace)
     except subprocess.TimeoutExpired as error:
