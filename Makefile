@@ -139,7 +139,7 @@ coverage: lab-up ## How much of plugins and of the bundle the tests run; fails w
 	coverage report
 
 .PHONY: integration
-integration: setup ## Roles and modules against the lab's API alone
+integration: lab-up ## Roles and modules against the lab's API alone; the lab brings the Docker engine that building an image asks for
 	@pytest -q tests/integration
 
 .PHONY: molecule
