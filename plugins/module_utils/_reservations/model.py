@@ -56,6 +56,11 @@ class Price:
         """What an hour costs when what was paid at the start is spread over the term."""
         return self.hourly + self.upfront / self.hours
 
+    @property
+    def total(self) -> Decimal:
+        """What the whole term costs."""
+        return self.upfront + self.hourly * self.hours
+
 
 @dataclass(frozen=True)
 class Reservation:

@@ -29,6 +29,8 @@ SEND_SECONDS = 300
 SETTLE_SECONDS = 3600
 _LOOK_AGAIN_SECONDS = 10
 _TRIES = 3
+_YEAR_HOURS = 8760
+_CENT = Decimal("0.01")
 
 Kind = tuple[str, str, str, str, int]
 Offering = dict[str, Any]
@@ -222,6 +224,7 @@ class Buyer:
         while entry is not None and entry.outcome is None:
             found = self._identify(entry.intent, self.shop.owned())
             if found is not None:
+                self._compare(entry.intent, found)
                 if write:
                     self._record(entry.number, entry.intent, found.id)
                 outcome = {"bought": found.id}
@@ -373,6 +376,8 @@ class Buyer:
                 raise FreeholdError(message=message, exception=doubt.exception) from doubt
         else:
             found = self._until(lambda: next((item for item in self.shop.owned() if item.id == name), None))
+        if found:
+            self._compare(intent, found)
         bought = found.id if found else name
         self._record(number, intent, bought)
         return {**_shown(intent, found), "id": bought}
@@ -388,6 +393,23 @@ class Buyer:
             if item.id not in intent["before"] and item.count == intent["count"] and kind_of(item) == kind
         ]
         return min(new, key=lambda item: (str(item.start), item.id), default=None)
+
+    def _compare(self, intent: Intent, found: Reservation) -> None:
+        """Warn where what AWS shows is not what was ordered: it can't be given back, but somebody has to know."""
+        names = ("type", "product", "zone", "tenancy", "copies", "count")
+        told = dict(zip(names, (*kind_of(found), found.count), strict=True))
+        ordered = dict(zip(names, (*self.shop.kind(intent), intent["count"]), strict=True))
+        if found.price:
+            total = found.price.total * found.count
+            told["hours"], ordered["hours"] = int(found.price.hours), intent["years"] * _YEAR_HOURS
+            # Amounts are floats, rounded to the cent for each reservation.
+            if abs(total - Decimal(intent["total"])) >= _CENT * found.count:
+                told["total"], ordered["total"] = f"{total:.2f}", intent["total"]
+        wrong = [
+            f"its {name} is {told[name]!r} and not {ordered[name]!r}" for name in told if told[name] != ordered[name]
+        ]
+        if wrong:
+            self.warnings.append(f"{found.id} is not what was ordered: {', '.join(wrong)}. Ask AWS's support at once.")
 
     def _record(self, number: int, intent: Intent, name: str) -> None:
         """Tag what was bought and write it down. Neither failing makes the purchase a failure."""
