@@ -12,7 +12,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import Any
 
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations import costs, mwaa, reading, words
-from ansible_collections.freehold.airflow.plugins.module_utils._reservations.matching import match
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations.matching import match, near_ours
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.model import (
     MULTI_AZ,
     SINGLE,
@@ -139,6 +139,7 @@ def reservation_costs(report: Data, wanted: Sequence[Data], running: Sequence[Da
     usages = [Usage(**{**item, "ours": True}) for item in wanted]
     usages += [Usage(**item) for item in running if not item["ours"]]
     owned = [RESERVATION_READERS[service](item) for service, items in given["reserved"].items() for item in items]
+    usages, near = near_ours(usages, owned)
     now = reading.moment(report["at"])
     if now is None:
         raise ValueError("costs need a time")
@@ -152,7 +153,7 @@ def reservation_costs(report: Data, wanted: Sequence[Data], running: Sequence[Da
         "price_lists": book.lists,
         "read": book.oldest,
         # One reason for all of them is told once.
-        "missing": [] if without else [*book.missing_of(usages), *_unpriced(report, usages, owned, now, book.currency)],
+        "missing": [] if without else [*book.missing_of(usages), *_unpriced(report, usages, near, now, book.currency)],
         "beside": {"lines": beside, "month": None if _all_unknown(beside) else _sum_of(beside)},
         "not_included": [
             *(f"{line['what']}: {line['why']}" for line in beside if line["month"] is None and not without),
@@ -171,7 +172,7 @@ def reservation_costs(report: Data, wanted: Sequence[Data], running: Sequence[Da
         "idle": [],
     }
     if not found["missing"] and not without:
-        own = _Own(usages, owned, now, book.tariff, _exact(found["beside"]["month"] or 0))
+        own = _Own(usages, near, now, book.tariff, _exact(found["beside"]["month"] or 0))
         found |= own.told()
         found["idle"] = _idle(report, owned)
         found["options"] = _options(report, own, book.currency, int(given["years"]), str(given["payment"]))

@@ -17,7 +17,7 @@ All of one region: reservations never reach beyond theirs.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.model import Reservation, Usage
@@ -86,6 +86,27 @@ def match(usages: Iterable[Usage], reservations: Iterable[Reservation]) -> Match
         if pool in needs_of:
             found.grants.extend(_share(supplies_of[pool], needs_of[pool]))
     return found
+
+
+def near_ours(
+    usages: Collection[Usage], reservations: Collection[Reservation]
+) -> tuple[list[Usage], list[Reservation]]:
+    """What can decide how much of ours is covered, and by which reservations: an account may hold far more than that.
+
+    It is what draws on the same pools, what draws on a pool together with that, and so on.
+    """
+    by_pools: dict[tuple[Pool, ...], list[Usage]] = defaultdict(list)
+    for usage in usages:
+        by_pools[tuple(pools_of(usage))].append(usage)
+    near = {pool for pools, drawing in by_pools.items() if any(usage.ours for usage in drawing) for pool in pools}
+    known = -1
+    while known != len(near):
+        known = len(near)
+        near |= {pool for pools in by_pools if near.intersection(pools) for pool in pools}
+    return (
+        [usage for pools, drawing in by_pools.items() if near.intersection(pools) for usage in drawing],
+        [reservation for reservation in reservations if pool_of(reservation) in near],
+    )
 
 
 def _supply(reservation: Reservation) -> Supply:

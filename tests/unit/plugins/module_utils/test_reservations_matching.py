@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from ansible_collections.freehold.airflow.plugins.module_utils._reservations.matching import Match, match
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations.matching import Match, match, near_ours
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.model import (
     MULTI_AZ,
     Reservation,
@@ -20,6 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 LINUX = "Linux/UNIX"
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/apply_ri.html#ri-instance-size-flexibility-limitations
+RIGID = "g4ad g4dn g5 g5g g6 g6e g6f gr6 gr6f hpc7a p5 inf1 inf2 u7i-6tb u7i-8tb"
 
 
 def run(name: str, type_name: str, **parts: Any) -> Usage:
@@ -87,6 +89,14 @@ def test_aws_scenario_4_the_zonal_one_of_another_account_before_ones_own_regiona
         ("a", "zonal"),
         ("b", "regional"),
     }
+
+
+def test_aws_example_zonal_reservations_fit_their_zone_and_type_only() -> None:
+    """Two c4.xlarge of one zone: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/apply_ri.html#apply-zonal-ri."""
+    fleet = [run(f"here-{number}", "c4.xlarge", zone="us-east-1a") for number in range(3)]
+    fleet += [run("there", "c4.xlarge", zone="us-east-1b"), run("smaller", "c4.large", zone="us-east-1a")]
+    found = match(fleet, [own("c4.xlarge", 2, zone="us-east-1a")])
+    assert shares(found) == {"here-0": 1.0, "here-1": 1.0, "here-2": 0.0, "there": 0.0, "smaller": 0.0}
 
 
 def test_aws_example_one_medium_covers_two_small_or_half_a_large() -> None:
@@ -249,7 +259,7 @@ def test_dedicated_tenancy_has_no_size_flexibility_and_does_not_share_with_defau
     assert shares(match(fleet, [own("m5.large", 2, tenancy="dedicated")])) == {"large": 1.0, "default": 0.0}
 
 
-@pytest.mark.parametrize("family", ["g4dn", "g5", "g6e", "inf2", "p5"])
+@pytest.mark.parametrize("family", RIGID.split())
 def test_some_families_have_no_size_flexibility(family: str) -> None:
     fleet = [run("xlarge", f"{family}.xlarge"), run("4xlarge", f"{family}.4xlarge")]
     assert shares(match(fleet, [own(f"{family}.4xlarge", 2)])) == {"xlarge": 0.0, "4xlarge": 1.0}
@@ -276,9 +286,32 @@ def test_the_reservation_that_ends_first_is_named_first() -> None:
 @pytest.mark.parametrize(
     ("type_name", "expected"),
     [
+        # The whole table: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/apply_ri.html#ri-normalization-factor
         ("t4g.nano", 0.25),
         ("t4g.micro", 0.5),
+        ("t4g.small", 1),
+        ("t4g.medium", 2),
+        ("t4g.large", 4),
+        ("t4g.xlarge", 8),
+        ("t4g.2xlarge", 16),
+        ("f1.3xlarge", 24),
+        ("c5.4xlarge", 32),
+        ("z1d.6xlarge", 48),
+        ("m5.8xlarge", 64),
+        ("c5.9xlarge", 72),
+        ("m4.10xlarge", 80),
+        ("m5.12xlarge", 96),
+        ("m5.16xlarge", 128),
+        ("c5.18xlarge", 144),
+        ("m5.24xlarge", 192),
+        ("m6i.32xlarge", 256),
         ("m8g.48xlarge", 384),
+        ("u-3tb1.56xlarge", 448),
+        ("a1.metal", 32),
+        ("z1d.metal", 96),
+        ("m6gd.metal", 128),
+        ("m5dn.metal", 192),
+        ("c6i.metal", 256),
         ("u-6tb1.112xlarge", 896),
         ("c5n.metal", 144),
         ("u-18tb1.metal", 448),
@@ -328,7 +361,7 @@ def parts(draw: st.DrawFn, counted: bool) -> dict[str, Any]:
         "product": draw(st.sampled_from(ENGINES[service])),
         "zone": draw(st.sampled_from(["a", "b"] if not counted else ["", "a", "b"])) if service == "ec2" else "",
         "tenancy": draw(st.sampled_from(["default", "dedicated"])) if service == "ec2" else "default",
-        "copies": draw(st.sampled_from([1, 2])) if service == "rds" else 1,
+        "copies": draw(st.sampled_from([1, 2, 3])) if service == "rds" else 1,
         "account": draw(st.sampled_from(["A", "B"])),
     }
 
@@ -397,3 +430,26 @@ def test_nothing_stays_unused_that_would_fit_what_stays_uncovered(
     for need in found.needs:
         if need.open:
             assert covered(match([need.usage], left)) == {need.usage.name: 0}
+
+
+@given(usages(), reservations())
+@settings(max_examples=300, deadline=None)
+def test_what_is_far_from_ours_decides_nothing_of_ours(fleet: list[Usage], bought: list[Reservation]) -> None:
+    def told(found: Match) -> list[tuple[str, str, int]]:
+        ours = (grant for grant in found.grants if grant.need.usage.ours)
+        return sorted((grant.need.usage.name, grant.supply.reservation.id, grant.amount) for grant in ours)
+
+    near, owned = near_ours(fleet, bought)
+    assert told(match(near, owned)) == told(match(fleet, bought))
+    assert [usage.name for usage in fleet if usage.ours] == sorted(
+        (usage.name for usage in near if usage.ours), key=lambda name: int(name[1:])
+    )
+
+
+def test_what_shares_a_zonal_reservation_with_what_shares_with_ours_is_near() -> None:
+    ours = run("ours", "t4g.large", zone="b")
+    beside = run("beside", "t4g.medium", zone="a", ours=False)
+    far = run("far", "m7g.large", zone="a", ours=False)
+    zonal, other = own("t4g.medium", zone="a"), own("m7g.large")
+    assert near_ours([far, beside, ours], [zonal, other]) == ([beside, ours], [zonal])
+    assert near_ours([far, beside], [zonal, other]) == ([], [])
