@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.freehold.airflow.plugins.module_utils._reservations import words
+from ansible_collections.freehold.airflow.plugins.filter.reservation_page import reservation_page
+from ansible_collections.freehold.airflow.plugins.filter.reservation_table import reservation_table
 
 from tests.integration.provisioning.conftest import ROOT, Api, Run
 
@@ -158,7 +159,11 @@ def test_the_project_wires_the_plan(api: Api, tmp_path: Path) -> None:
         "nat_gateway": 1,
         "public_ipv4": 3,
     }
-    assert words.answer(found) in (tmp_path / "plan.html").read_text()
+    # What unit tests trace figure by figure is what stands here.
+    assert (tmp_path / "plan.html").read_text() == reservation_page(found)
+    assert "sample data of the lab" in (tmp_path / "plan.html").read_text()
+    printed = [line.strip() for line in run.output.splitlines()]
+    assert [line for line in reservation_table(found, []) if line.strip() not in printed] == []
     kept = json.loads((tmp_path / "prices.json").read_text())
     assert kept["scope"]["region"] == "eu-west-1"
     assert len(kept["prices"]) == 9

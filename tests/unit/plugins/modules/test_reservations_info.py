@@ -123,6 +123,7 @@ def test_states_are_chosen_and_those_not_known_are_shown(
     assert [found["state"] for found in aws.run(module, check=check, states=["active"])[result]] == ["active"]
     answer(service, f"describe_{what}", {key: items})
     assert len(aws.run(module, check=check)[result]) == 3
+    assert aws.writes == []
 
 
 def test_reserved_databases_come_in_pages_and_with_their_end(aws: Any, answer: Answer) -> None:
