@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import ssl
 import subprocess
@@ -27,6 +28,7 @@ import docker
 import pytest
 import urllib3
 from docker.models.containers import Container
+from playwright.sync_api import Browser, sync_playwright
 
 if TYPE_CHECKING:
     from .releases import Dags
@@ -265,6 +267,18 @@ def machines(engine: docker.DockerClient) -> dict[str, Container]:
     }
     found = engine.containers.list(filters={"label": "freehold.lab.kind=instance"})
     return {names[machine.labels["freehold.lab.id"]]: machine for machine in found}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A browser that has never seen the lab."""
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    assert executable, "no Chromium on this machine: tools/bootstrap test installs it"
+    with sync_playwright() as playwright:
+        args = ["--no-sandbox"] if os.geteuid() == 0 else []
+        started = playwright.chromium.launch(executable_path=executable, args=args)
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from .conftest import ENDPOINT, Requests, Run, Site, lab_session, run
+from .test_plan import HERE, MONTH, open_month, read_page
 
 PURCHASES = {"PurchaseReservedInstancesOffering", "PurchaseReservedDBInstancesOffering"}
 
@@ -94,3 +96,26 @@ def test_all_is_covered_then_and_the_gate_is_open(total: str, tmp_path: Path) ->
     assert coverage(tmp_path) == {"ec2": 100.0, "rds": 100.0}
     done = run("ansible-playbook", "playbooks/provision.yml", "-e", "reservations_minimum_coverage=100")
     assert done.recap()["localhost"]["changed"] == 0
+
+
+def test_what_is_owned_costs_what_was_paid_for_it(total: str, browser: Browser) -> None:
+    """Our share of it, with what was paid at the start spread over its term; its page shows when it ends."""
+    run("make", "plan")
+    plan = json.loads((HERE / "plan.json").read_text())
+    owned: dict[str, float] = {}
+    for each in lab_session().client("ec2", endpoint_url=ENDPOINT).describe_reserved_instances()["ReservedInstances"]:
+        hour = each["FixedPrice"] / (each["Duration"] / 3600) + sum(c["Amount"] for c in each["RecurringCharges"])
+        owned[each["ReservedInstancesId"]] = hour * each["InstanceCount"]
+    rds = lab_session().client("rds", endpoint_url=ENDPOINT)
+    for item in rds.describe_reserved_db_instances()["ReservedDBInstances"]:
+        charges = sum(c["RecurringChargeAmount"] for c in item["RecurringCharges"])
+        hour = item["FixedPrice"] / (item["Duration"] / 3600) + charges
+        owned[item["ReservedDBInstanceId"]] = hour * item["DBInstanceCount"]
+    used = {item["id"]: item["used_by_us"] / item["units"] for item in plan["reservations"] if item["used_by_us"]}
+    assert set(used) == set(owned)
+    ours = sum(hour * used[name] for name, hour in owned.items())
+    assert ours > 0
+    assert plan["costs"]["today"]["reserved"] == pytest.approx(ours * MONTH, abs=0.01)
+    assert plan["costs"]["today"]["open"] == pytest.approx(open_month(plan), abs=0.01)
+    for width in (1200, 390):
+        read_page(browser, plan, "light", width, ("month", "course", "coverage", "timeline"))
