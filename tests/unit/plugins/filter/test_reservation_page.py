@@ -202,6 +202,69 @@ def test_bars_are_as_long_as_their_amounts() -> None:
     assert ends[1][2] / ends[0][2] == pytest.approx(4548 / 1460, abs=0.01)
 
 
+Points = dict[int, list[tuple[float, float]]]
+
+
+def lines(text: str, plot: str) -> list[tuple[str, Points]]:
+    """Colour and points (from the left, from the top) of a plot's lines, by month; at a new purchase it has two."""
+    drawing = re.search(rf'<svg class="plot wide"[^>]*data-plot="{plot}".*?</svg>', text, re.DOTALL)
+    assert drawing
+    found = []
+    for path, colour in re.findall(r'<path d="([^"z]*)"[^>]*stroke: var\(--(\w+)\)', drawing[0]):
+        points = [(float(x), float(y)) for x, y in re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", path)]
+        if len(points) > 36:
+            months: Points = {}
+            for point in points:
+                share = (point[0] - points[0][0]) / (points[-1][0] - points[0][0])
+                months.setdefault(round(share * 36), []).append(point)
+            assert list(months) == list(range(37))
+            found.append((colour, months))
+    return found
+
+
+def test_lines_run_through_what_has_been_paid_by_each_month() -> None:
+    drawn = dict(lines(standard(), "course"))
+    begin, end = drawn["mwaa"][0][0], drawn["mwaa"][36][0]
+    month, dollar = (end[0] - begin[0]) / 36, (begin[1] - end[1]) / 17213.40
+    paid = {
+        "mwaa": [(0, 0), (1, 478.15), (36, 17213.40)],
+        "demand": [(0, 0), (1, 288.21), (20, 5764.20), (36, 10375.56)],
+        # What is owned ends after two months.
+        "today": [(0, 0), (2, 554.52), (3, 842.73), (36, 10353.66)],
+        "best": [(0, 0), (1, 207.91), (2, 415.82), (36, 7857.06)],
+    }
+    assert set(drawn) == set(paid)
+    for colour, points in paid.items():
+        for number, amount in points:
+            [(x, y)] = drawn[colour][number]
+            assert (x - begin[0]) / month == pytest.approx(number)
+            assert (begin[1] - y) / dollar == pytest.approx(amount, abs=0.02), (colour, number)
+
+
+def test_what_a_purchase_has_saved_is_drawn_up_and_its_break_even_where_it_is() -> None:
+    text = standard()
+    drawn = [points for _, points in lines(text, "savings")]
+    # In two panels of one scale, where a purchase without money at the start begins at nought.
+    zero = drawn[0][0][0][1]
+    dollar = (zero - drawn[0][36][0][1]) / 2496.60
+    told = [
+        {number: [round((zero - y) / dollar, 1) for _, y in points[number]] for number in (0, 1, 12, 36)}
+        for points in drawn
+    ]
+    assert told == [
+        # 277.26 - 207.91 a month.
+        {0: [0.0], 1: [pytest.approx(69.35, abs=0.06)], 12: [832.2, 832.2], 36: [2496.6]},
+        # 182.50 a month, and 1051.20 each year.
+        {0: [-1051.2], 1: [-868.7], 12: [1138.8, 87.6], 36: [3416.4]},
+        {0: [0.0], 1: [pytest.approx(50.37, abs=0.06)], 12: [604.4], 36: [1813.3]},
+        {0: [-1839.6], 1: [-1657.1], 12: [350.4], 36: [4730.4]},
+    ]
+    drawing = re.search(r'<svg class="plot wide"[^>]*data-plot="savings".*?</svg>', text, re.DOTALL)
+    assert drawing
+    dots = [(float(x), float(y)) for x, y in re.findall(r'<use [^>]*x="([\d.]+)" y="([\d.]+)"', drawing[0])]
+    assert dots == [drawn[1][6][0], drawn[3][11][0]]
+
+
 def test_a_manager_reads_the_answer_first() -> None:
     words = page().words
     assert words[2] == (
