@@ -14,6 +14,7 @@ from tests.unit.plugins.filter.example_plan import (
     BESIDE,
     FLEET,
     NOW,
+    OFFERINGS,
     OWNED,
     PRICES,
     TYPES,
@@ -77,6 +78,24 @@ def test_each_way_of_buying(
     assert found["saving_percent"] == round(saving / 277.26 * 100, 1)
     assert (found["series"][0], found["series"][36]) == (at_start, round(paid, 2))
     assert found["not_sold"] == (["2 x db.t4g.medium"] if (years, payment) == (3, "No Upfront") else [])
+
+
+def test_a_purchase_that_is_paid_in_part_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, sold in {"t4g.medium": (87.6, 0.01), "db.t4g.medium": (131.4, 0.02)}.items():
+        monkeypatch.setitem(OFFERINGS, name, [*OFFERINGS[name], (1, "Partial Upfront", *sold)])
+    found = option(example(), 1, "Partial Upfront")
+    # 3 x 87.60 + 2 x 131.40; 730 x (3 x 0.01 + 2 x 0.02) = 51.10 a month, and a twelfth of what was paid at the start.
+    assert (found["at_start"], found["open"], found["bought"]) == (525.6, 0.0, 94.9)
+    assert (found["month"], found["saving"]) == (189.66, round(277.26 - 189.66, 2))
+    # 525.60 / (182.50 - 51.10): at the end of the fourth month nothing is lost.
+    assert found["break_even"] == 4
+    assert [found["series"][month] for month in (0, 2, 12, 36)] == [
+        525.6,
+        round(525.6 + 2 * (94.76 + 51.1), 2),
+        # After the second month a t4g.medium is on demand; the next year's is paid when it begins.
+        round(525.6 + 2 * (94.76 + 51.1) + 10 * (105.71 + 51.1), 2),
+        round(3 * 525.6 + 2 * (94.76 + 51.1) + 34 * (105.71 + 51.1), 2),
+    ]
 
 
 def test_ways_that_aws_does_not_sell_are_not_made_up() -> None:
