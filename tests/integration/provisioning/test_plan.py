@@ -217,6 +217,16 @@ def test_a_currency_that_is_not_expected_is_not_added_up(api: Api, tmp_path: Pat
     assert found["costs"]["today"] is None
 
 
+def test_reads_that_aws_throttles_are_asked_again(api: Api, tmp_path: Path) -> None:
+    throttled = ("DescribeReservedInstances", "DescribeReservedDBInstances", "DescribeReservedCacheNodes")
+    for operation in throttled:
+        api.admin("faults", {"operation": operation, "kind": "throttled"})
+    run, found = plan(api, tmp_path)
+    asked = [request["operation"] for request in run.requests]
+    assert {operation: asked.count(operation) for operation in throttled} == dict.fromkeys(throttled, 2)
+    assert found["costs"]["today"] is not None
+
+
 def test_a_session_that_is_over_is_told_in_aws_words(api: Api) -> None:
     everybody = {"Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Statement": [everybody]})
