@@ -139,8 +139,9 @@ coverage: lab-up ## How much of plugins and of the bundle the tests run; fails w
 	coverage report
 
 .PHONY: integration
-integration: lab-up ## Roles and modules against the lab's API alone; the lab brings the Docker engine that building an image asks for
-	@pytest -q tests/integration
+integration: lab-up ## Roles and modules against the lab's API alone
+	@# The lab brings the Docker engine that the role image asks for where it would build.
+	pytest -q tests/integration
 
 .PHONY: molecule
 molecule: setup ## Roles, each on a host of its own in the lab

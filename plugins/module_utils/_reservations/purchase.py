@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError, difference
 from ansible_collections.freehold.airflow.plugins.module_utils._reservations.model import Reservation, Service
-from ansible_collections.freehold.airflow.plugins.module_utils._reservations.offerings import matches
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations.offerings import YEAR_SECONDS, matches
 
 # A purchase is sent at most so long after it was written down (a laptop may sleep in between). Its signature is worth
 # nothing 15 minutes later, or 30 where the clock is as wrong as AWS allows; the rest is for a list that lags behind. An
@@ -29,7 +29,6 @@ SEND_SECONDS = 300
 SETTLE_SECONDS = 3600
 _LOOK_AGAIN_SECONDS = 10
 _TRIES = 3
-_YEAR_HOURS = 8760
 _CENT = Decimal("0.01")
 
 Kind = tuple[str, str, str, str, int]
@@ -401,7 +400,7 @@ class Buyer:
         ordered = dict(zip(names, (*self.shop.kind(intent), intent["count"]), strict=True))
         if found.price:
             total = found.price.total * found.count
-            told["hours"], ordered["hours"] = int(found.price.hours), intent["years"] * _YEAR_HOURS
+            told["years"], ordered["years"] = float(found.price.hours * 3600 / YEAR_SECONDS), intent["years"]
             # Amounts are floats, rounded to the cent for each reservation.
             if abs(total - Decimal(intent["total"])) >= _CENT * found.count:
                 told["total"], ordered["total"] = f"{total:.2f}", intent["total"]

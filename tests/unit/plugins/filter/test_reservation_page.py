@@ -177,11 +177,18 @@ def test_every_figure_in_the_plots_is_one_of_the_tables() -> None:
         assert Counter(re.sub(" units", "", each) for each in told[f"{name} wide"]) == Counter(told[f"{name} narrow"])
 
 
+def drawing(text: str, plot: str) -> str:
+    """A plot as wide screens show it."""
+    found = re.search(rf'<svg class="plot wide"[^>]*data-plot="{plot}".*?</svg>', text, re.DOTALL)
+    assert found
+    return found[0]
+
+
 def bars(text: str, plot: str) -> list[tuple[str, float, float]]:
     """Colour, left end and width of the bars of a plot, from the top to the bottom."""
-    drawing = re.search(rf'<svg class="plot wide"[^>]*data-plot="{plot}".*?</svg>', text, re.DOTALL)
-    assert drawing
-    shapes = re.findall(r'<path d="M ([\d.]+) ([\d.]+)\s+L ([\d.]+)[^"]*z\s*"[^>]*fill: var\(--(\w+)\)', drawing[0])
+    shapes = re.findall(
+        r'<path d="M ([\d.]+) ([\d.]+)\s+L ([\d.]+)[^"]*z\s*"[^>]*fill: var\(--(\w+)\)', drawing(text, plot)
+    )
     return [(colour, float(left), float(right) - float(left)) for left, _, right, colour in shapes]
 
 
@@ -207,10 +214,8 @@ Points = dict[int, list[tuple[float, float]]]
 
 def lines(text: str, plot: str) -> list[tuple[str, Points]]:
     """Colour and points (from the left, from the top) of a plot's lines, by month; at a new purchase it has two."""
-    drawing = re.search(rf'<svg class="plot wide"[^>]*data-plot="{plot}".*?</svg>', text, re.DOTALL)
-    assert drawing
     found = []
-    for path, colour in re.findall(r'<path d="([^"z]*)"[^>]*stroke: var\(--(\w+)\)', drawing[0]):
+    for path, colour in re.findall(r'<path d="([^"z]*)"[^>]*stroke: var\(--(\w+)\)', drawing(text, plot)):
         points = [(float(x), float(y)) for x, y in re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", path)]
         if len(points) > 36:
             months: Points = {}
@@ -259,9 +264,9 @@ def test_what_a_purchase_has_saved_is_drawn_up_and_its_break_even_where_it_is() 
         {0: [0.0], 1: [pytest.approx(50.37, abs=0.06)], 12: [604.4], 36: [1813.3]},
         {0: [-1839.6], 1: [-1657.1], 12: [350.4], 36: [4730.4]},
     ]
-    drawing = re.search(r'<svg class="plot wide"[^>]*data-plot="savings".*?</svg>', text, re.DOTALL)
-    assert drawing
-    dots = [(float(x), float(y)) for x, y in re.findall(r'<use [^>]*x="([\d.]+)" y="([\d.]+)"', drawing[0])]
+    dots = [
+        (float(x), float(y)) for x, y in re.findall(r'<use [^>]*x="([\d.]+)" y="([\d.]+)"', drawing(text, "savings"))
+    ]
     assert dots == [drawn[1][6][0], drawn[3][11][0]]
 
 

@@ -501,7 +501,7 @@ def test_a_run_that_slept_too_long_after_writing_its_purchase_down_does_not_send
         ({"type": "t4g.large"}, ["its type is 't4g.large' and not 't4g.medium'"]),
         ({"tenancy": "dedicated", "zone": "b"}, ["its zone is 'b' and not ''", "its tenancy is 'dedicated'"]),
         ({"price": Price(Decimal(0), Decimal("0.0114155"), Decimal(8760))}, []),
-        ({"price": Price(Decimal(300), Decimal(0), Decimal(26280))}, ["its hours is 26280 and not 8760", "'600.00'"]),
+        ({"price": Price(Decimal(300), Decimal(0), Decimal(26280))}, ["its years is 3.0 and not 1", "'600.00'"]),
     ],
 )
 def test_what_aws_shows_is_held_against_what_was_ordered(parts: dict[str, Any], words: list[str]) -> None:
