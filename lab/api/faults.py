@@ -9,8 +9,11 @@ from collections import deque
 from lab.api.errors import AwsError
 from lab.api.request import AwsRequest
 
-# The request or its answer is lost with the connection, or AWS asks for fewer requests.
-KINDS = ("lost-before", "lost-after", "throttled")
+# The request or its answer is lost with the connection, or it takes effect and nothing more is heard, or AWS asks for
+# fewer requests.
+KINDS = ("lost-before", "lost-after", "hang-after", "throttled")
+# Longer than clients wait for an answer: botocore does for 60 seconds.
+SILENCE_SECONDS = 150
 
 
 class Faults:

@@ -16,7 +16,7 @@ from moto.moto_server.werkzeug_app import SIGNING_ALIASES, DomainDispatcherAppli
 from lab.api import response as responses
 from lab.api.admin import Admin
 from lab.api.errors import AwsError
-from lab.api.faults import Faults, throttled
+from lab.api.faults import SILENCE_SECONDS, Faults, throttled
 from lab.api.iam.gate import authorize
 from lab.api.operations import ANSWERS, CHECKS, COMPLETIONS, UNLOCKED
 from lab.api.request import AwsRequest, Environ, read_request
@@ -102,7 +102,9 @@ class Gateway:
             message = f"The lab failed at {request.operation}: {type(broken).__name__}: {broken}"
             answer = responses.error(request, AwsError("LabFailure", message, 400))
         self.log.add(request, answer, time.monotonic() - started)
-        if fault == "lost-after":
+        if fault == "hang-after":
+            time.sleep(SILENCE_SECONDS)
+        if fault in ("lost-after", "hang-after"):
             raise ConnectionAbortedError("asked for")
         return answer
 

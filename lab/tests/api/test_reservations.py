@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 from moto.s3.models import S3Backend
 
 from lab.api.services import reserved_instances, reserved_nodes
@@ -319,14 +319,21 @@ def test_databases_for_three_years_want_money_at_the_start_and_standbys_double(r
 # ---- faults on demand ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "bought"), [("lost-before", 0), ("lost-after", 1)])
+@pytest.mark.parametrize(
+    ("kind", "bought", "seconds", "error"),
+    [
+        ("lost-before", 0, 20, ConnectionClosedError),
+        ("lost-after", 1, 20, ConnectionClosedError),
+        ("hang-after", 1, 2, ReadTimeoutError),
+    ],
+)
 def test_a_purchase_can_lose_its_answer_before_and_after_it_took_effect(
-    running: RunningLab, ec2: Any, kind: str, bought: int
+    running: RunningLab, ec2: Any, kind: str, bought: int, seconds: int, error: type[Exception]
 ) -> None:
     asked = {"operation": "PurchaseReservedInstancesOffering", "kind": kind}
     running.admin("POST", "/_lab/faults", json=asked).raise_for_status()
-    once = running.client("ec2", config=Config(retries={"total_max_attempts": 1}, read_timeout=20))
-    with pytest.raises(ConnectionClosedError):
+    once = running.client("ec2", config=Config(retries={"total_max_attempts": 1}, read_timeout=seconds))
+    with pytest.raises(error):
         buy(once)
     assert len(ec2.describe_reserved_instances()["ReservedInstances"]) == bought
     buy(once)

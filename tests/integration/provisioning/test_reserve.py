@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,39 @@ def test_lost_and_refused_requests_never_buy_twice(api: Api, tmp_path: Path) -> 
         assert "has no outcome yet" in found["blocked"]["msg"]
         assert bought(run) == [operation] * 3
         assert owned(api, ".small")[service] == 1
+
+
+def test_a_purchase_that_is_met_with_silence_is_found_in_the_account(tmp_path: Path) -> None:
+    """By the time-out that the module itself sets, a minute."""
+    with running(tmp_path) as alone:
+        open_ledger(alone)
+        alone.admin("faults", {"operation": OPERATIONS["ec2"], "kind": "hang-after"})
+        run, found = modules(alone, tmp_path, silent=task("ec2", count=2), again=task("ec2", count=2))
+        assert (found["silent"]["changed"], len(found["silent"]["bought"])) == (True, 1)
+        assert not found["again"]["changed"]
+        assert bought(run) == [OPERATIONS["ec2"]]
+        assert owned(alone)["ec2"] == 2
+
+
+@pytest.mark.parametrize("service", OPERATIONS)
+def test_a_price_that_rises_after_it_was_shown_is_not_paid(account: Api, service: str) -> None:
+    """From the role's own tasks: what was shown, a cent less than what AWS asks now."""
+    item = {**ONE_OF[service], "service": service, "count": 3, "own": 3, "multi_az": False, "tenancy": "default"}
+
+    def order(shown: Decimal) -> Run:
+        purchases = {"items": [{**item, "offering": "", "total": f"{shown:.2f}"}]}
+        known: dict[str, Any] = {
+            "__reservations_purchases": purchases,
+            "__reservations_settled": {"ledger_bucket": BUCKET},
+        }
+        return account.run([account.play(["reservations/order"], **known, __reservations_rehearsal=False)])
+
+    asked = re.search(r"would cost (\d+\.\d\d) USD over 1 year", order(Decimal("0.01")).output)
+    assert asked
+    run = order(Decimal(asked[1]) - Decimal("0.01"))
+    assert run.code != 0
+    assert f"would cost {asked[1]} USD over 1 year, which is above the limit" in run.output
+    assert run.writes == []
 
 
 def test_a_missing_permission_is_named(account: Api, tmp_path: Path) -> None:
