@@ -18,7 +18,7 @@ from lab.refusal import Refusal
 _SIDE_BY_SIDE = 6
 _ROUNDS = 5
 _LABELLED = {"label": names.LABEL}
-# A container has the labels of its image, too: what somebody runs from an image of the lab's isn't the lab's.
+# A container has the labels of its image, too, and older labs labelled theirs: what somebody runs from one isn't ours.
 _CONTAINERS = {"label": names.KIND_LABEL}
 
 

@@ -23,7 +23,8 @@ SOMEBODY = "somebody-elses"
 def down(site: Site, engine: docker.DockerClient) -> Run:
     """The lab taken down while a whole environment stands in it, and beside it a container of somebody else."""
     image = next(image for image in engine.images.list("freehold-lab/airflow-base"))
-    engine.containers.create(image, name=SOMEBODY)
+    # As if from an image that an older lab had labelled: a container has the labels of its image, too.
+    engine.containers.create(image, name=SOMEBODY, labels={"freehold.lab": "1"})
     return run("make", "lab-down")
 
 
