@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The modules route53_hosted_zone_info and route53_record_sets against moto."""
+"""The module route53_record_sets against moto."""
 
 from typing import Any
 
 import pytest
-from ansible_collections.freehold.airflow.plugins.modules import route53_hosted_zone_info, route53_record_sets
+from ansible_collections.freehold.airflow.plugins.modules import route53_record_sets
 
 RECORDS: list[dict[str, Any]] = [
     {"name": "api-server.lab.internal", "type": "A", "ttl": 30, "values": ["10.20.0.6", "10.20.0.5"]},
@@ -70,20 +70,3 @@ def test_a_zone_that_is_not_there_is_said(aws: Any) -> None:
     result = run(aws, "Z0000", RECORDS)
     assert result["failed"]
     assert "Z0000" in result["msg"]
-
-
-def test_zones_are_found_by_name_with_the_vpcs_that_see_them(aws: Any) -> None:
-    route53, vpc_id = aws.client("route53"), aws.client("ec2").create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
-    route53.create_hosted_zone(Name="example.com", CallerReference="1")
-    route53.create_hosted_zone(Name="sub.example.com", CallerReference="2")
-    route53.create_hosted_zone(
-        Name="lab.internal",
-        CallerReference="3",
-        VPC={"VPCRegion": "eu-west-1", "VPCId": vpc_id},
-        HostedZoneConfig={"PrivateZone": True},
-    )
-    zones = aws.run(route53_hosted_zone_info, zones=["example.com", "lab.internal", "none.example", ""])["hosted_zones"]
-    assert [(zone["name"], zone["private"], zone["vpc_ids"]) for zone in zones] == [
-        ("example.com", False, []),
-        ("lab.internal", True, [vpc_id]),
-    ]
