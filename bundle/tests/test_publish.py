@@ -9,6 +9,7 @@ import os
 import tarfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -465,8 +466,43 @@ def test_a_checked_release_is_exact_and_not_published(
     publish(root, stream("ccc", TREE, ("aaa", TREE)))
     copies.ensure(Store(root), "ccc")
     assert noted.exists()
-    copies.discard("bbb")
-    assert not noted.exists()
+
+
+def test_a_check_that_is_refused_leaves_nothing(
+    root: Path, put: Publish, tmp_path: Path, verdict: dict[str, Any]
+) -> None:
+    put("aaa", TREE)
+    copies = Copies(tmp_path / "host", "dags")
+    verdict["errors"] = ["first.py: it can't be imported"]
+    assert check(root, copies, stream("bbb", TREE), 30, keep=True)["errors"]
+    verdict["status"] = -9
+    with pytest.raises(ReleaseError, match="gave no answer and ended with -9"):
+        check(root, copies, stream("bbb", TREE), 30, keep=True)
+    assert not [path for path in (tmp_path / "host").rglob("*") if "bbb" in path.name]
+
+
+def test_a_check_whose_caller_died_takes_no_copy_from_the_next(
+    root: Path, put: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("aaa", TREE)
+    copies = Copies(tmp_path / "host", "dags")
+    inodes: list[int] = []
+
+    def run(command: list[str], **_: object) -> SimpleNamespace:
+        inodes.append(copies.path("bbb").stat().st_ino)
+        if len(inodes) > 1:
+            return SimpleNamespace(returncode=-9, stdout="")
+        # While this one looks at the copy, the one before it ends without an answer.
+        with ThreadPoolExecutor(1) as pool:
+            other = pool.submit(check, root, Copies(tmp_path / "host", "dags"), stream("bbb", TREE), 30, keep=True)
+            assert isinstance(other.exception(10), ReleaseError)
+        assert tree_hash(read_tree(copies.path("bbb"))) == tree_hash(entries(TREE))
+        return SimpleNamespace(returncode=0, stdout=json.dumps({"errors": []}))
+
+    monkeypatch.setattr("freehold_airflow.publish.subprocess.run", run)
+    check(root, copies, stream("bbb", TREE), 30, keep=True)
+    assert inodes == [copies.path("bbb").stat().st_ino] * 2
+    assert copies.is_sealed("bbb")
 
 
 def test_a_checked_copy_that_somebody_touched_is_made_anew(

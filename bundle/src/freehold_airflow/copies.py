@@ -18,6 +18,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,14 @@ SOURCES = 3
 # Copies that no task has used (a dag-processor makes one for each release) are kept this long, and this many at least.
 UNUSED_SECONDS = 6 * 3600
 UNUSED_COUNT = 10
+
+
+@dataclass
+class Staged:
+    """A copy that is there before its release is published, and whether it stays after the look at it."""
+
+    path: Path
+    keep: bool = False
 
 
 class Copies:
@@ -80,20 +89,44 @@ class Copies:
         with self.locked():
             self._repair(store, release)
 
-    def stage(self, store: Store, manifest: Manifest, spool: Path) -> Path:
-        """Make the copy of a release that is not published yet; ``spool`` holds what its packs lack, by SHA-256."""
-        if not self.is_sealed(manifest.release, manifest.tree):
-            with self.locked():
-                _remove_tree(self.path(manifest.release))
-                self._make(store, manifest, spool)
-        return self.path(manifest.release)
+    @contextlib.contextmanager
+    def staged(self, store: Store, manifest: Manifest, spool: Path) -> Iterator[Staged]:
+        """The copy of a release that is not published yet; ``spool`` holds what its packs lack, by SHA-256.
 
-    def discard(self, release: str) -> None:
-        """Remove the copy of a release, and what is noted about it."""
+        It is removed in the end, unless it was marked to be kept, was published meanwhile, or another process has it
+        staged too: of one whose caller died, nobody knows when it ends.
+        """
+        release = manifest.release
         with self.locked():
-            for note in (self._seal_path(release), self._manifest_path(release), self._dags_path(release)):
-                note.unlink(missing_ok=True)
-            _remove_tree(self.path(release))
+            if not self.is_sealed(release, manifest.tree):
+                _remove_tree(self.path(release))
+                self._make(store, manifest, spool)
+            opened = os.open(self.path(release), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(opened, fcntl.LOCK_SH)
+        staged = Staged(self.path(release))
+        try:
+            yield staged
+        finally:
+            try:
+                if not staged.keep:
+                    with self.locked():
+                        if release not in store.releases() and self._is_mine_alone(release, opened):
+                            self._discard(release)
+            finally:
+                os.close(opened)
+
+    def _is_mine_alone(self, release: str, opened: int) -> bool:
+        """Whether the folder that is ``opened`` is still the copy, and no other process has it staged."""
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.path.samestat(os.fstat(opened), self.path(release).stat())
+        except OSError:
+            return False
+
+    def _discard(self, release: str) -> None:
+        for note in (self._seal_path(release), self._manifest_path(release), self._dags_path(release)):
+            note.unlink(missing_ok=True)
+        _remove_tree(self.path(release))
 
     def is_sealed(self, release: str, tree: str = "") -> bool:
         """Whether the copy is exactly as it was when all of its hashes were last found right.

@@ -320,28 +320,22 @@ def check(root: Path, copies: Copies, stream: BinaryIO, import_seconds: int, kee
     ReleaseError for what could not be published anyway, because its name is taken.
     """
     store = Store(root)
-    with tempfile.TemporaryDirectory(prefix="freehold-check-") as folder:
-        manifest = read_stream(stream, Path(folder)).manifest(store)
-        refuse_another_tree(store, manifest)
-        path = copies.stage(store, manifest, Path(folder))
-    try:
-        command = [sys.executable, "-m", "freehold_airflow.check", "--connected=if-asked", "--root", str(path)]
+    with contextlib.ExitStack() as stack:
+        with tempfile.TemporaryDirectory(prefix="freehold-check-") as folder:
+            manifest = read_stream(stream, Path(folder)).manifest(store)
+            refuse_another_tree(store, manifest)
+            staged = stack.enter_context(copies.staged(store, manifest, Path(folder)))
+        command = [sys.executable, "-m", "freehold_airflow.check", "--connected=if-asked", "--root", str(staged.path)]
         limit = ["--import-seconds", str(import_seconds)]
         done = subprocess.run([*command, *limit], stdout=subprocess.PIPE, check=False)  # noqa: S603
         try:
             found = {"release": manifest.release, "tree": manifest.tree, **json.loads(done.stdout)}
         except ValueError as error:
             raise ReleaseError(f"the look at the DAGs gave no answer and ended with {done.returncode}") from error
-        keep = keep and not found["errors"]
-        if keep:
+        if keep and not found["errors"]:
             copies.note_dags(manifest.release, found)
+            staged.keep = True
         return found
-    except BaseException:
-        keep = False
-        raise
-    finally:
-        if not keep and manifest.release not in store.releases():
-            copies.discard(manifest.release)
 
 
 @dataclass(frozen=True)
