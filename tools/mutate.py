@@ -148,6 +148,8 @@ def judges(file: str) -> Iterator[Judge]:
     role = file.split("/")[1]
     if "/tasks/" in file:
         yield Judge("yamllint", ["yamllint", "--strict", file])
+        yield Judge("ansible-lint", ["ansible-lint", "--offline", "--strict", f"roles/{role}"])
+    yield Judge("the roles' variables", ["python", "tools/check_role_variables.py"])
     yield Judge("unit tests", pytest(["tests/unit/roles"]))
     if role in SCENARIOS:
         yield Judge("molecule", ["molecule", "test", "--scenario-name", SCENARIOS[role]])
