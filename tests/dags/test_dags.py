@@ -77,6 +77,7 @@ def test_the_smoke_dag_has_one_task_for_each_worker_host(monkeypatch: pytest.Mon
     assert {task.task_id: task.queue for task in tasks} == {
         "answer_on_lab-worker-1": "lab-worker-1",
         "answer_on_lab-worker-2": "lab-worker-2",
+        "answer_on_any_host": "default",
     }
     assert all(not task.upstream_list for task in tasks)
 
@@ -85,6 +86,19 @@ def test_the_smoke_dag_without_hosts_asks_anyone(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("FREEHOLD_WORKER_HOSTS", raising=False)
     (task,) = DagBag(dag_folder=SMOKE).dags["freehold_smoke"].tasks
     assert (task.task_id, task.queue) == ("answer_on_any_host", "default")
+
+
+def test_a_worker_that_knows_of_itself_alone_finds_every_task_it_may_get(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tasks(hosts: str) -> set[str]:
+        monkeypatch.setenv("FREEHOLD_WORKER_HOSTS", hosts)
+        return {
+            task.task_id
+            for task in DagBag(dag_folder=SMOKE).dags["freehold_smoke"].tasks
+            if task.queue in ("default", "w1")
+        }
+
+    assert tasks("w1") == tasks("w1,w2")
+    assert tasks("w1") >= tasks("")
 
 
 def test_the_smoke_task_answers_with_host_and_file(load: Callable[[Path], ModuleType]) -> None:

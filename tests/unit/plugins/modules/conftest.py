@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run AWS modules in this process against moto, and remember which requests they made."""
+"""Run modules in this process, AWS' against moto, and remember which requests they made."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -44,10 +44,38 @@ class Ended(Exception):
         self.result = result
 
 
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run_module(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Give a function that runs a module with parameters that Ansible itself judges, and returns its result.
+
+    A failure has C(failed).
+    """
+
+    def end(_module: AnsibleModule, **result: Any) -> None:
+        raise Ended(result)
+
+    def fail(_module: AnsibleModule, msg: str, **result: Any) -> None:
+        raise Ended({**result, "msg": msg, "failed": True})
+
+    def run(module: ModuleType, check: bool = False, **params: Any) -> dict[str, Any]:
+        args = {**params, "_ansible_check_mode": check, "_ansible_diff": True}
+        with patch_module_args(args), pytest.raises(Ended) as ended:
+            module.main()
+        return ended.value.result
+
+    monkeypatch.setattr(AnsibleModule, "exit_json", end)
+    monkeypatch.setattr(AnsibleModule, "fail_json", fail)
+    return run
+
+
 class Aws:
     """moto's AWS, and the modules that talk to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, run_module: Run) -> None:
+        self.run_module = run_module
         self.operations: list[str] = []
 
     @property
@@ -61,10 +89,7 @@ class Aws:
     def run(self, module: ModuleType, check: bool = False, **params: Any) -> dict[str, Any]:
         """Run the module and return its result; a failure has C(failed)."""
         self.operations.clear()
-        args = {**params, "region": REGION, "_ansible_check_mode": check, "_ansible_diff": True}
-        with patch_module_args(args), pytest.raises(Ended) as ended:
-            module.main()
-        return ended.value.result
+        return self.run_module(module, check, region=REGION, **params)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -77,20 +102,14 @@ def _service_models_read_once() -> Iterator[None]:
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+def aws(monkeypatch: pytest.MonkeyPatch, run_module: Run) -> Iterator[Aws]:
     """Give moto's AWS, empty."""
-    recorder = Aws()
+    recorder = Aws(run_module)
     call = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def remember(client: Any, operation: str, params: dict[str, Any]) -> Any:
         recorder.operations.append(operation)
         return call(client, operation, params)
-
-    def end(_module: AnsibleModule, **result: Any) -> None:
-        raise Ended(result)
-
-    def fail(_module: AnsibleModule, msg: str, **result: Any) -> None:
-        raise Ended({**result, "msg": msg, "failed": True})
 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
@@ -98,7 +117,5 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
     monkeypatch.setenv("MOTO_AMIS_PATH", "IMAGE")
     monkeypatch.setattr(moto.ec2.models.amis, "AMIS", [IMAGE])
     monkeypatch.setattr(BaseClient, "_make_api_call", remember)
-    monkeypatch.setattr(AnsibleModule, "exit_json", end)
-    monkeypatch.setattr(AnsibleModule, "fail_json", fail)
     with mock_aws():
         yield recorder

@@ -15,14 +15,6 @@ from ansible_collections.freehold.airflow.plugins.modules import airflow_dag_run
 HEALTHY = {part: {"status": "healthy"} for part in ("metadatabase", "scheduler", "triggerer", "dag_processor")}
 
 
-class Ended(Exception):
-    """The module ended; ``result`` is what it said."""
-
-    def __init__(self, result: dict[str, Any]) -> None:
-        super().__init__(result.get("msg"))
-        self.result = result
-
-
 class Airflow:
     """An api-server: the answers by method and path; a list is used up from its front, its last answer stays."""
 
@@ -81,43 +73,25 @@ class Clock:
         self.now += seconds
 
 
-def run(module: Any, monkeypatch: pytest.MonkeyPatch, check_mode: bool = False, **changes: Any) -> dict[str, Any]:
-    """Run a module; return its result."""
-    params = {
-        "url": "https://airflow/",
-        "username": "admin",
-        "password": "pw",
-        "dag_id": "smoke",
-        "conf": {},
-        "queues": ["h"],
-        "parse_timeout": 5,
-        "timeout": 10,
-        "log_text": "",
-        "log_timeout": 5,
-        "ca_path": None,
-        "parts": list(HEALTHY),
-        **changes,
-    }
-
-    class Module:
-        def __init__(self, **_: Any) -> None:
-            self.params = params
-            self.check_mode = check_mode
-
-        def exit_json(self, **result: Any) -> None:
-            raise Ended(result)
-
-        def fail_json(self, **result: Any) -> None:
-            raise Ended({"failed": True, **result})
-
-    monkeypatch.setattr(module, "AnsibleModule", Module)
-    with pytest.raises(Ended) as ended:
-        module.main()
-    return ended.value.result
+Run = Callable[..., dict[str, Any]]
 
 
-def test_a_run_is_followed_to_its_end_and_a_log_is_read(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = run(airflow_dag_run, monkeypatch)
+@pytest.fixture(name="run_dag")
+def fixture_run_dag(run_module: Run) -> Run:
+    """Run the DAG that this api-server has."""
+    given: dict[str, Any] = {"url": "https://airflow/", "username": "admin", "password": "pw", "dag_id": "smoke"}
+    given |= {"queues": ["h"], "parse_timeout": 5, "timeout": 10, "log_timeout": 5}
+    return lambda **changes: run_module(airflow_dag_run, **{**given, **changes})
+
+
+@pytest.fixture(name="health")
+def fixture_health(run_module: Run) -> Run:
+    """Wait for this api-server's health."""
+    return lambda **changes: run_module(airflow_health, **{"url": "https://airflow/", "timeout": 10, **changes})
+
+
+def test_a_run_is_followed_to_its_end_and_a_log_is_read(airflow: Airflow, run_dag: Run) -> None:
+    result = run_dag()
     assert result["changed"]
     assert result["run_id"] == "run+1"
     assert result["log"] == ["Answered on h"]
@@ -126,132 +100,120 @@ def test_a_run_is_followed_to_its_end_and_a_log_is_read(airflow: Airflow, monkey
     assert airflow.headers[1]["Authorization"] == "Bearer t0ken"
 
 
-def test_a_dag_that_runs_already_is_not_unpaused(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dag_that_runs_already_is_not_unpaused(airflow: Airflow, run_dag: Run) -> None:
     airflow.answers["GET /api/v2/dags/smoke"] = [{"is_paused": False}]
-    run(airflow_dag_run, monkeypatch)
+    run_dag()
     assert "PATCH /api/v2/dags/smoke" not in airflow.asked
 
 
-def test_a_check_run_starts_nothing(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(airflow_dag_run, monkeypatch, check_mode=True)["changed"]
+def test_a_check_run_starts_nothing(airflow: Airflow, run_dag: Run) -> None:
+    assert run_dag(check=True)["changed"]
     assert airflow.asked == ["POST /auth/token", "GET /api/v2/dags/smoke"]
 
 
-def test_a_dag_is_waited_for_until_it_is_parsed(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dag_is_waited_for_until_it_is_parsed(airflow: Airflow, run_dag: Run) -> None:
     airflow.answers["GET /api/v2/dags/smoke"] = [404, 404, {"is_paused": False}]
-    assert run(airflow_dag_run, monkeypatch)["changed"]
+    assert run_dag()["changed"]
 
 
-def test_an_unknown_dag_is_reported_with_the_files_that_can_not_be_parsed(
-    airflow: Airflow, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_dag_is_reported_with_the_files_that_can_not_be_parsed(airflow: Airflow, run_dag: Run) -> None:
     airflow.answers["GET /api/v2/dags/smoke"] = [404]
     airflow.answers["GET /api/v2/importErrors"] = [
         {"import_errors": [{"filename": "smoke.py", "stack_trace": "Traceback\n  ...\nModuleNotFoundError: pandas\n"}]}
     ]
-    result = run(airflow_dag_run, monkeypatch)
+    result = run_dag()
     assert result["failed"]
     assert "does not know the DAG smoke after 5 s" in result["msg"]
     assert "smoke.py can't be parsed: ModuleNotFoundError: pandas" in result["msg"]
 
 
-def test_a_wrong_password_is_one_sentence_without_the_password(
-    airflow: Airflow, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_password_is_one_sentence_without_the_password(airflow: Airflow, run_dag: Run) -> None:
     airflow.answers["POST /auth/token"] = [401]
-    result = run(airflow_dag_run, monkeypatch)
+    result = run_dag()
     assert result["msg"] == "Can't log in to Airflow: the password of the user admin is refused"
 
 
-def test_a_failed_task_is_reported_with_the_end_of_its_log(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_task_is_reported_with_the_end_of_its_log(airflow: Airflow, run_dag: Run) -> None:
     base = "GET /api/v2/dags/smoke/dagRuns/run%2B1"
     airflow.answers[base] = [{"state": "failed"}]
     airflow.answers[f"{base}/taskInstances"] = [
         {"task_instances": [Airflow.task("a", "failed"), Airflow.task("b", "upstream_failed")]}
     ]
     airflow.answers[f"{base}/taskInstances/a/logs/1"] = [{"content": [{"event": "ValueError: no"}]}]
-    result = run(airflow_dag_run, monkeypatch)
+    result = run_dag()
     assert "The run run+1 of smoke failed." in result["msg"]
     assert "task a is failed (queue h, host h.x)" in result["msg"]
     assert "| ValueError: no" in result["msg"]
     assert "task b is upstream_failed" in result["msg"]
 
 
-def test_a_task_that_nobody_takes_names_its_queue(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_nobody_takes_names_its_queue(airflow: Airflow, run_dag: Run) -> None:
     base = "GET /api/v2/dags/smoke/dagRuns/run%2B1"
     airflow.answers[base] = [{"state": "running"}]
     airflow.answers[f"{base}/taskInstances"] = [{"task_instances": [Airflow.task("a", "queued")]}]
-    result = run(airflow_dag_run, monkeypatch)
+    result = run_dag()
     assert "is still running after 10 s" in result["msg"]
     assert "no worker has taken it from the queue h" in result["msg"]
 
 
-def test_a_queue_without_a_task_fails_although_the_run_succeeded(
-    airflow: Airflow, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_queue_without_a_task_fails_although_the_run_succeeded(airflow: Airflow, run_dag: Run) -> None:
     assert airflow.asked == []
-    result = run(airflow_dag_run, monkeypatch, queues=["h", "other"])
+    result = run_dag(queues=["h", "other"])
     assert result["failed"]
     assert "had no task in the queue other" in result["msg"]
 
 
-def test_a_log_that_can_not_be_shown_fails_although_the_run_succeeded(
-    airflow: Airflow, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_log_that_can_not_be_shown_fails_although_the_run_succeeded(airflow: Airflow, run_dag: Run) -> None:
     airflow.answers["GET /api/v2/dags/smoke/dagRuns/run%2B1/taskInstances/a/logs/1"] = [500]
-    result = run(airflow_dag_run, monkeypatch)
+    result = run_dag()
     assert "Airflow can't show the log" in result["msg"]
 
 
-def test_a_log_is_waited_for_until_it_is_uploaded(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_is_waited_for_until_it_is_uploaded(airflow: Airflow, run_dag: Run) -> None:
     log = "GET /api/v2/dags/smoke/dagRuns/run%2B1/taskInstances/a/logs/1"
     airflow.answers[log] = [{"content": []}, {"content": [{"event": "not found"}]}, {"content": "Answered on h\nend"}]
-    result = run(airflow_dag_run, monkeypatch, log_text="Answered on")
+    result = run_dag(log_text="Answered on")
     assert result["log"] == ["Answered on h", "end"]
     assert airflow.asked.count(log) == 3
 
 
-def test_a_log_without_the_text_fails_and_is_shown(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = run(airflow_dag_run, monkeypatch, log_text="Farewell")
+def test_a_log_without_the_text_fails_and_is_shown(airflow: Airflow, run_dag: Run) -> None:
+    result = run_dag(log_text="Farewell")
     assert result["failed"]
     assert "with 'Farewell' within 5 s; it shows: ['Answered on h']" in result["msg"]
 
 
-def test_a_log_that_is_refused_is_not_asked_for_again(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_is_refused_is_not_asked_for_again(airflow: Airflow, run_dag: Run) -> None:
     log = "GET /api/v2/dags/smoke/dagRuns/run%2B1/taskInstances/a/logs/1"
     airflow.answers[log] = [403]
-    assert "answered 403" in run(airflow_dag_run, monkeypatch)["msg"]
+    assert "answered 403" in run_dag()["msg"]
     assert airflow.asked.count(log) == 1
 
 
-def test_an_api_server_that_is_being_replaced_is_asked_again(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_api_server_that_is_being_replaced_is_asked_again(airflow: Airflow, run_dag: Run) -> None:
     path = "GET /api/v2/dags/smoke/dagRuns/run%2B1"
     airflow.answers[path] = [502, URLError("refused"), {"state": "success"}]
-    assert run(airflow_dag_run, monkeypatch)["changed"]
+    assert run_dag()["changed"]
 
 
-def test_health_is_read_from_the_answer_and_not_from_its_status(
-    airflow: Airflow, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_health_is_read_from_the_answer_and_not_from_its_status(airflow: Airflow, health: Run) -> None:
     sick = {**HEALTHY, "scheduler": {"status": "unhealthy", "latest_scheduler_heartbeat": "04:00"}}
     airflow.answers["GET /api/v2/monitor/health"] = [sick, HEALTHY]
-    result = run(airflow_health, monkeypatch)
+    result = health()
     assert not result["changed"]
     assert airflow.asked == ["GET /api/v2/monitor/health"] * 2
 
 
-def test_a_part_that_stays_unhealthy_is_named_with_its_last_heartbeat(
-    airflow: Airflow, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_part_that_stays_unhealthy_is_named_with_its_last_heartbeat(airflow: Airflow, health: Run) -> None:
     sick = {**HEALTHY, "scheduler": {"status": "unhealthy", "latest_scheduler_heartbeat": "04:00"}}
     del sick["triggerer"]
     airflow.answers["GET /api/v2/monitor/health"] = [sick]
-    result = run(airflow_health, monkeypatch)
+    result = health()
     assert result["failed"]
     assert "scheduler is unhealthy (last heartbeat 04:00); triggerer is not reported" in result["msg"]
 
 
-def test_an_address_that_does_not_answer_is_named(airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_does_not_answer_is_named(airflow: Airflow, health: Run) -> None:
     airflow.answers["GET /api/v2/monitor/health"] = [URLError("Name or service not known")]
-    result = run(airflow_health, monkeypatch)
+    result = health()
     assert "https://airflow/api/v2/monitor/health got no answer: Name or service not known" in result["msg"]

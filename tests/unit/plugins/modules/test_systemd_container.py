@@ -2,23 +2,17 @@
 """The module systemd_container on a host whose docker and systemd are simulated."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.freehold.airflow.plugins.module_utils._container import compare
 from ansible_collections.freehold.airflow.plugins.modules import systemd_container
 
 CONTAINER = {"image": "airflow@sha256:1", "command": ["scheduler"]}
 ENVIRONMENT = {"A": "1"}
-
-
-class Ended(Exception):
-    """The module ended; ``result`` is what it said."""
-
-    def __init__(self, result: dict[str, Any]) -> None:
-        super().__init__(result.get("msg"))
-        self.result = result
 
 
 class Host:
@@ -85,28 +79,16 @@ class Host:
         return 0, "", ""
 
 
-class Module:
-    """The part of AnsibleModule that is used."""
-
-    def __init__(self, host: Host, params: dict[str, Any], check_mode: bool) -> None:
-        self.params = params
-        self.check_mode = check_mode
-        self.run_command = host.run_command
-
-    def exit_json(self, **result: Any) -> None:
-        raise Ended(result)
-
-    def fail_json(self, **result: Any) -> None:
-        raise Ended({"failed": True, **result})
-
-
 class Runner:
     """Runs the module on one host."""
 
-    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_module: Callable[..., Any]) -> None:
         self.tmp_path = tmp_path
-        self.monkeypatch = monkeypatch
+        self.run_module = run_module
         self.host = Host(tmp_path / "etc")
+        monkeypatch.setattr(
+            AnsibleModule, "run_command", lambda _module, command, **options: self.host.run_command(command, **options)
+        )
         original = systemd_container.UnitContainer.__init__
 
         def with_units_here(unit: Any, module: Any) -> None:
@@ -127,15 +109,13 @@ class Runner:
             **changes,
         }
         self.host.commands.clear()
-        self.monkeypatch.setattr(systemd_container, "AnsibleModule", lambda **_: Module(self.host, params, check_mode))
-        with pytest.raises(Ended) as ended:
-            systemd_container.main()
-        return ended.value.result
+        result: dict[str, Any] = self.run_module(systemd_container, check_mode, **params)
+        return result
 
 
 @pytest.fixture(name="run")
-def fixture_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
-    return Runner(tmp_path, monkeypatch)
+def fixture_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_module: Callable[..., Any]) -> Runner:
+    return Runner(tmp_path, monkeypatch, run_module)
 
 
 def test_a_first_run_writes_enables_and_starts(run: Runner) -> None:
