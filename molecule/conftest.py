@@ -26,6 +26,7 @@ class Machine:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.way = WAY
         # The way that Ansible goes, by the same file: through the connect endpoint, host keys checked.
         self.host: Any = testinfra.get_host(f"ssh://{name}", ssh_config=str(WAY), sudo=True, timeout=30)
 
