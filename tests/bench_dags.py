@@ -158,7 +158,8 @@ def refresh_cost() -> float:
     """Return the share of a core in percent, that looking at the pointer costs while nothing changes."""
     command = ["docker", "ps", "--quiet", "--filter", "name=airflow-dag-processor"]
     listing = ["docker", "ps", "--format", "{{.Names}}", "--filter", "label=freehold.lab.kind=instance"]
-    for host in subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split():
+    # No engine, no host: either way there is nothing to measure.
+    for host in subprocess.run(listing, check=False, capture_output=True, text=True).stdout.split():
         inside = ["docker", "exec", host]
         if subprocess.run([*inside, *command], check=True, capture_output=True, text=True).stdout.strip():
             program = [*inside, "docker", "exec", "airflow-dag-processor", "python", "-c", REFRESH]
