@@ -7,15 +7,12 @@ The same options are looked at as systemd, docker and the programs themselves se
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).parents[3]
 ROLES = ("component", "webserver", "scheduler", "worker", "efs", "docker", "time", "valkey")
@@ -42,12 +39,13 @@ GIVEN = {
 }
 
 Options = dict[str, list[str]]
+Play = Callable[..., None]
 
 
 class Rendered:
     """The files that the roles would write with some variables, and the values that stand behind them."""
 
-    def __init__(self, path: Path, **variables: Any) -> None:
+    def __init__(self, path: Path, play: Play, **variables: Any) -> None:
         self.path = path
         values = [
             "__component_container",
@@ -70,28 +68,8 @@ class Rendered:
             "valkey/users.acl",
         ):
             tasks.append(self._write(name.partition("/")[2], self._template(name)))
-        files = [str(ROOT / "roles" / role / part / "main.yml") for role in ROLES for part in ("defaults", "vars")]
-        play = {
-            "hosts": "localhost",
-            "gather_facts": False,
-            "vars_files": files,
-            "tasks": tasks,
-        }
-        playbook = path / "playbook.yml"
-        playbook.write_text(yaml.safe_dump([play]))
-        done = subprocess.run(
-            [
-                *(Path(sys.executable).parent / "ansible-playbook", "-i", "localhost,", "-c", "local", playbook),
-                *("-e", json.dumps({**GIVEN, **variables, "ansible_python_interpreter": sys.executable})),
-            ],
-            cwd=ROOT,
-            env={**os.environ, "ANSIBLE_LOCALHOST_WARNING": "False"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        files = [ROOT / "roles" / role / part / "main.yml" for role in ROLES for part in ("defaults", "vars")]
+        play(path, tasks, files, **{**GIVEN, **variables})
 
     def _template(self, name: str) -> str:
         role, _slash, file = name.partition("/")
@@ -142,16 +120,17 @@ class Rendered:
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
+def rendered(tmp_path_factory: pytest.TempPathFactory, play: Play) -> Rendered:
     """What the roles write with nothing but their wiring."""
-    return Rendered(tmp_path_factory.mktemp("rendered"))
+    return Rendered(tmp_path_factory.mktemp("rendered"), play)
 
 
 @pytest.fixture(scope="module")
-def changed(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
+def changed(tmp_path_factory: pytest.TempPathFactory, play: Play) -> Rendered:
     """What the roles write with many variables changed."""
     return Rendered(
         tmp_path_factory.mktemp("changed"),
+        play,
         component_dags_mount="",
         component_log_url="",
         component_ready_seconds=30,

@@ -2,14 +2,11 @@
 """What the role reservations makes of its variables, without asking AWS."""
 
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).parents[3]
 ROLE = ROOT / "roles" / "reservations"
@@ -49,36 +46,18 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def values(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def values(tmp_path_factory: pytest.TempPathFactory, play: Callable[..., None]) -> dict[str, Any]:
     """What each case's variable is, from one play for all of them."""
     path = tmp_path_factory.mktemp("values")
-    play = {
-        "name": "Look",
-        "hosts": "localhost",
-        "gather_facts": False,
-        "vars_files": [str(ROLE / "defaults" / "main.yml"), str(ROLE / "vars" / "main.yml")],
-        "tasks": [
-            {
-                "name": name,
-                "ansible.builtin.copy": {"content": f"{{{{ {variable} | to_json }}}}", "dest": str(path / name)},
-                "vars": given,
-            }
-            for name, (variable, given) in CASES.items()
-        ],
-    }
-    (path / "playbook.yml").write_text(yaml.safe_dump([play]))
-    given = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    program = Path(sys.executable).parent / "ansible-playbook"
-    done = subprocess.run(
-        [program, "-i", "localhost,", path / "playbook.yml", "-e", json.dumps(given)],
-        cwd=ROOT,
-        env={**os.environ, "HOME": str(path)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    tasks = [
+        {
+            "name": name,
+            "ansible.builtin.copy": {"content": f"{{{{ {variable} | to_json }}}}", "dest": str(path / name)},
+            "vars": given,
+        }
+        for name, (variable, given) in CASES.items()
+    ]
+    play(path, tasks, [ROLE / "defaults" / "main.yml", ROLE / "vars" / "main.yml"])
     return {name: json.loads((path / name).read_text()) for name in CASES}
 
 
