@@ -187,6 +187,7 @@ def ensure_subnet_group(client: Any, params: dict[str, Any], tags: dict[str, str
         if write:
             api.create_subnet_group(client, params["name"], params["description"], wanted, tags)
         return [difference("subnet_group", None, params["name"])]
+    refuse_foreign(f"The subnet group '{params['name']}'", api.get_tags(client, found["ARN"]), params["tags"])
     current = sorted(subnet["SubnetIdentifier"] for subnet in found["Subnets"])
     if current == wanted:
         return []

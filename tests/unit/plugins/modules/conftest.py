@@ -13,6 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from botocore.client import BaseClient
 from botocore.loaders import JSONFileLoader
+from botocore.validate import ParamValidator
 from moto import mock_aws
 
 REGION = "eu-west-1"
@@ -77,11 +78,18 @@ class Aws:
     def __init__(self, run_module: Run) -> None:
         self.run_module = run_module
         self.operations: list[str] = []
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+        # What AWS says to operations that moto does not know. Requests are held against AWS's own model of them.
+        self.answers: dict[str, dict[str, Any]] = {}
 
     @property
     def writes(self) -> list[str]:
         """The requests of the last module that change something."""
         return [operation for operation in self.operations if not operation.startswith(READS)]
+
+    def asked(self, operation: str) -> list[dict[str, Any]]:
+        """What the last module said in its requests of this kind."""
+        return [params for name, params in self.requests if name == operation]
 
     def client(self, service: str) -> Any:
         return boto3.client(service, region_name=REGION)  # type: ignore[call-overload]
@@ -89,6 +97,7 @@ class Aws:
     def run(self, module: ModuleType, check: bool = False, **params: Any) -> dict[str, Any]:
         """Run the module and return its result; a failure has C(failed)."""
         self.operations.clear()
+        self.requests.clear()
         return self.run_module(module, check, region=REGION, **params)
 
 
@@ -109,6 +118,12 @@ def aws(monkeypatch: pytest.MonkeyPatch, run_module: Run) -> Iterator[Aws]:
 
     def remember(client: Any, operation: str, params: dict[str, Any]) -> Any:
         recorder.operations.append(operation)
+        recorder.requests.append((operation, params))
+        if operation in recorder.answers:
+            shape = client.meta.service_model.operation_model(operation).input_shape
+            problems = ParamValidator().validate(params, shape)
+            assert not problems.has_errors(), problems.generate_report()
+            return recorder.answers[operation]
         return call(client, operation, params)
 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")

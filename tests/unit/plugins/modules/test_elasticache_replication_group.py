@@ -84,24 +84,49 @@ def test_what_differs_is_named(aws: Any, wanted: dict[str, Any]) -> None:
     assert aws.writes == []
 
 
-def test_replicas_come_before_fail_over(aws: Any, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replicas_come_before_fail_over(aws: Any, wanted: dict[str, Any]) -> None:
     run(aws, wanted, replicas=0)
-    calls: list[Any] = []
-    monkeypatch.setattr(api, "set_replicas", lambda _client, *rest: calls.append(rest))
-    monkeypatch.setattr(api, "modify_group", lambda _client, *rest: calls.append(rest))
-    run(aws, wanted, replicas=2)
-    assert calls == [("freehold-lab", 0, 2)]
+    # moto knows no IncreaseReplicaCount.
+    aws.answers["IncreaseReplicaCount"] = {}
+    assert names(run(aws, wanted, check=True, replicas=2)) == ["replicas"]
+    assert aws.writes == []
+    assert names(run(aws, wanted, replicas=2)) == ["replicas"]
+    assert aws.writes == ["IncreaseReplicaCount"]
+    assert aws.asked("IncreaseReplicaCount") == [
+        {"ReplicationGroupId": "freehold-lab", "NewReplicaCount": 2, "ApplyImmediately": True}
+    ]
 
 
-def test_fail_over_goes_before_the_last_replica(
-    aws: Any, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fail_over_goes_before_the_last_replica(aws: Any, wanted: dict[str, Any]) -> None:
     run(aws, wanted, replicas=1)
-    calls: list[Any] = []
-    monkeypatch.setattr(api, "set_replicas", lambda _client, *rest: calls.append(rest))
-    monkeypatch.setattr(api, "modify_group", lambda _client, *rest: calls.append(rest))
+    aws.answers["ModifyReplicationGroup"] = {}
+    run(aws, wanted, check=True, replicas=0)
+    assert aws.writes == []
     run(aws, wanted, replicas=0)
-    assert calls == [("freehold-lab", {"AutomaticFailoverEnabled": False, "MultiAZEnabled": False})]
+    assert aws.asked("ModifyReplicationGroup") == [
+        {
+            "ReplicationGroupId": "freehold-lab",
+            "ApplyImmediately": True,
+            "AutomaticFailoverEnabled": False,
+            "MultiAZEnabled": False,
+        }
+    ]
+    assert aws.writes == ["ModifyReplicationGroup"]
+
+
+def test_a_replica_too_many_goes_while_another_is_left_to_fail_over_to(aws: Any, wanted: dict[str, Any]) -> None:
+    run(aws, wanted, replicas=2)
+    # moto knows no DecreaseReplicaCount.
+    aws.answers["DecreaseReplicaCount"] = {}
+    result = run(aws, wanted, replicas=1)
+    assert result["differences"] == [{"name": "replicas", "current": 2, "desired": 1}]
+    assert aws.writes == ["DecreaseReplicaCount"]
+    assert [request["NewReplicaCount"] for request in aws.asked("DecreaseReplicaCount")] == [1]
+
+
+def test_check_mode_needs_no_subnets(aws: Any, wanted: dict[str, Any]) -> None:
+    assert names(run(aws, wanted, check=True, subnet_ids=[])) == ["replication_group"]
+    assert aws.writes == []
 
 
 def test_a_group_without_encryption_is_refused(aws: Any, wanted: dict[str, Any]) -> None:
@@ -123,18 +148,24 @@ def test_a_group_of_somebody_else_is_left_alone(aws: Any, wanted: dict[str, Any]
     assert aws.writes == []
 
 
-def test_other_subnets_are_given_to_the_group_of_subnets(
-    aws: Any, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_subnets_are_given_to_the_group_of_subnets(aws: Any, wanted: dict[str, Any]) -> None:
     run(aws, wanted)
-    calls: list[Any] = []
     # moto knows no ModifyCacheSubnetGroup.
-    monkeypatch.setattr(api, "modify_subnet_group", lambda _client, *rest: calls.append(rest))
+    aws.answers["ModifyCacheSubnetGroup"] = {}
     fewer = wanted["subnet_ids"][:1]
     assert names(run(aws, wanted, check=True, subnet_ids=fewer)) == ["subnets"]
-    assert calls == []
+    assert aws.writes == []
     assert names(run(aws, wanted, subnet_ids=fewer)) == ["subnets"]
-    assert calls == [("freehold-lab", fewer)]
+    assert aws.writes == ["ModifyCacheSubnetGroup"]
+    assert aws.asked("ModifyCacheSubnetGroup") == [{"CacheSubnetGroupName": "freehold-lab", "SubnetIds": fewer}]
+
+
+def test_a_subnet_group_of_somebody_else_is_left_alone(aws: Any, wanted: dict[str, Any]) -> None:
+    aws.client("elasticache").create_cache_subnet_group(
+        CacheSubnetGroupName="freehold-lab", CacheSubnetGroupDescription="theirs", SubnetIds=wanted["subnet_ids"][:1]
+    )
+    assert "The subnet group 'freehold-lab' exists already" in run(aws, wanted)["msg"]
+    assert aws.writes == []
 
 
 def test_missing_tags_are_added(aws: Any, wanted: dict[str, Any]) -> None:
@@ -156,17 +187,22 @@ def test_a_group_that_aws_is_busy_with_is_left_alone(
     assert aws.writes == []
 
 
-def test_other_security_groups_are_set(aws: Any, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_security_groups_are_set(aws: Any, wanted: dict[str, Any]) -> None:
     run(aws, wanted)
-    calls: list[Any] = []
     node = {"SecurityGroups": [{"SecurityGroupId": "sg-old", "Status": "active"}]}
-    monkeypatch.setattr(api, "find_node", lambda _client, _name: node)
-    monkeypatch.setattr(api, "modify_group", lambda _client, *rest: calls.append(rest))
+    aws.answers["DescribeCacheClusters"] = {"CacheClusters": [node]}
+    aws.answers["ModifyReplicationGroup"] = {}
     result = run(aws, wanted)
     assert result["differences"] == [
         {"name": "SecurityGroupIds", "current": ["sg-old"], "desired": wanted["security_group_ids"]}
     ]
-    assert calls == [("freehold-lab", {"SecurityGroupIds": wanted["security_group_ids"]})]
+    assert aws.asked("ModifyReplicationGroup") == [
+        {
+            "ReplicationGroupId": "freehold-lab",
+            "ApplyImmediately": True,
+            "SecurityGroupIds": wanted["security_group_ids"],
+        }
+    ]
 
 
 def test_a_password_that_is_not_there_ends_the_run_before_the_group(aws: Any, wanted: dict[str, Any]) -> None:
