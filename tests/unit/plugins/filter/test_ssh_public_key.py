@@ -2,11 +2,12 @@
 """The public half of a key, as ssh-keygen says it."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleFilterError
-from ansible_collections.freehold.airflow.plugins.filter.ssh_public_key import ssh_public_key
+from ansible_collections.freehold.airflow.plugins.filter.ssh_public_key import FilterModule, ssh_public_key
 from ansible_collections.freehold.airflow.plugins.module_utils._secretsmanager.values import generate
 
 
@@ -31,3 +32,13 @@ def test_what_is_no_key_is_refused_without_being_repeated(text: str) -> None:
     with pytest.raises(AnsibleFilterError, match="no SSH private key") as refused:
         ssh_public_key(text)
     assert "SECRET" not in str(refused.value)
+
+
+def test_a_controller_without_cryptography_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
+    with pytest.raises(AnsibleFilterError, match="needs the Python package cryptography"):
+        ssh_public_key("any")
+
+
+def test_templates_know_the_filter_by_its_name() -> None:
+    assert FilterModule().filters() == {"ssh_public_key": ssh_public_key}

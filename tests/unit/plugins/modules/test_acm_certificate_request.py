@@ -88,3 +88,23 @@ def issued(describe: Any) -> Any:
         return answer
 
     return described
+
+
+def test_a_certificate_of_another_domain_is_not_looked_into(aws: Any) -> None:
+    run(aws, domain_name="other.example.com")
+    result = run(aws, check=True)
+    assert result["changed"]
+    assert "ListTagsForCertificate" not in aws.operations
+
+
+def test_what_acm_refuses_is_said(aws: Any) -> None:
+    result = run(aws, tags={**TAGS, "aws:reserved": "x"})
+    assert f"The certificate for {NAME} can't be requested" in result["msg"]
+
+
+def test_check_mode_reads_a_certificate_that_is_there(aws: Any) -> None:
+    arn = run(aws)["certificate"]["arn"]
+    result = run(aws, check=True)
+    assert not result["changed"]
+    assert result["certificate"]["arn"] == arn
+    assert aws.writes == []

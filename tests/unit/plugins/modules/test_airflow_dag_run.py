@@ -49,7 +49,7 @@ class Airflow:
             raise HTTPError(url, answer, "", Message(), io.BytesIO(b'{"detail": "no"}'))
         if isinstance(answer, Exception):
             raise answer
-        return io.BytesIO(json.dumps(answer).encode())
+        return io.BytesIO(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
 
 
 @pytest.fixture(name="airflow")
@@ -217,3 +217,54 @@ def test_an_address_that_does_not_answer_is_named(airflow: Airflow, health: Run)
     airflow.answers["GET /api/v2/monitor/health"] = [URLError("Name or service not known")]
     result = health()
     assert "https://airflow/api/v2/monitor/health got no answer: Name or service not known" in result["msg"]
+
+
+TASKS = "GET /api/v2/dags/smoke/dagRuns/run%2B1/taskInstances"
+
+
+def test_tasks_that_succeeded_are_not_among_the_reasons_of_a_failure(airflow: Airflow, run_dag: Run) -> None:
+    airflow.answers[TASKS.removesuffix("/taskInstances")] = [{"state": "failed"}]
+    airflow.answers[TASKS] = [{"task_instances": [Airflow.task("a", "success"), Airflow.task("b", None)]}]
+    message = run_dag()["msg"]
+    assert "task b is not scheduled" in message
+    assert "task a" not in message
+
+
+def test_what_can_not_be_read_about_a_failure_does_not_hide_it(airflow: Airflow, run_dag: Run) -> None:
+    airflow.answers[TASKS.removesuffix("/taskInstances")] = [{"state": "failed"}]
+    airflow.answers[TASKS] = [{"task_instances": [Airflow.task("a", "failed")]}]
+    airflow.answers[f"{TASKS}/a/logs/1"] = [500]
+    airflow.answers["GET /api/v2/importErrors"] = [500]
+    message = run_dag()["msg"]
+    assert "task a is failed" in message
+    assert "its log can't be read" in message
+    assert "import errors can't be read" in message
+
+
+def test_an_api_server_that_is_lost_during_a_run_is_named_with_the_run(airflow: Airflow, run_dag: Run) -> None:
+    airflow.answers[TASKS.removesuffix("/taskInstances")] = [{"state": "running"}, URLError("refused")]
+    result = run_dag()
+    assert "The run run+1 of smoke was started, then Airflow was lost" in result["msg"]
+    assert result["run_id"] == "run+1"
+
+
+def test_a_run_in_which_no_task_had_to_succeed_has_no_log(airflow: Airflow, run_dag: Run) -> None:
+    airflow.answers[TASKS] = [{"task_instances": [Airflow.task("a", "skipped")]}]
+    assert run_dag(queues=[])["log"] == []
+
+
+def test_an_answer_that_is_not_json_is_shown(airflow: Airflow, run_dag: Run) -> None:
+    airflow.answers["POST /auth/token"] = [b"<html>Log in</html>"]
+    assert "is not JSON: <html>Log in</html>" in run_dag()["msg"]
+
+
+def test_a_refusal_of_the_dag_is_not_taken_for_a_dag_that_is_not_parsed_yet(airflow: Airflow, run_dag: Run) -> None:
+    airflow.answers["GET /api/v2/dags/smoke"] = [403]
+    assert "answered 403" in run_dag()["msg"]
+    assert airflow.asked.count("GET /api/v2/dags/smoke") == 1
+
+
+def test_health_that_is_refused_is_said_at_once(airflow: Airflow, health: Run) -> None:
+    airflow.answers["GET /api/v2/monitor/health"] = [403]
+    assert "answered 403" in health()["msg"]
+    assert len(airflow.asked) == 1

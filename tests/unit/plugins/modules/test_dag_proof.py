@@ -128,3 +128,23 @@ def test_looking_does_not_wait_for_a_pointer(docker: Docker) -> None:
     docker.answers = [GOOD | {"current": "old"}]
     assert not prove(fetch=False)["exact"]
     assert len(docker.asked) == 1
+
+
+def test_every_component_is_asked_and_the_proofs_are_in_order(docker: Docker, run_module: Any) -> None:
+    docker.answers = [GOOD]
+    result = run_module(dag_proof, components=["scheduler", "worker"], release="aaa", tree="t1", fetch=True)
+    assert not result["changed"]
+    assert [proof["component"] for proof in result["proofs"]] == ["scheduler", "worker"]
+    assert all(proof["exact"] for proof in result["proofs"])
+    assert all("--fetch" in command for command in docker.asked)
+
+
+def test_a_check_run_fetches_nothing(docker: Docker, run_module: Any) -> None:
+    docker.answers = [GOOD]
+    assert run_module(dag_proof, True, components=["worker"], fetch=True)["proofs"][0]["exact"]
+    assert ["--fetch" in command for command in docker.asked] == [False]
+
+
+def test_no_components_are_no_proofs(docker: Docker, run_module: Any) -> None:
+    assert run_module(dag_proof, components=[])["proofs"] == []
+    assert docker.asked == []

@@ -4,8 +4,10 @@
 from typing import Any
 
 import pytest
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.freehold.airflow.plugins.modules import ec2_instance_connect_endpoint
 from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 
 TAGS = {"freehold:environment": "lab"}
 
@@ -112,3 +114,39 @@ def test_the_endpoint_of_somebody_else_is_used_and_never_deleted(aws: Any, endpo
     assert run(aws)["endpoint"]["id"] == "eice-1"
     assert not run(aws, state="absent")["changed"]
     assert endpoints.writes == []
+
+
+def test_check_mode_deletes_nothing(aws: Any, endpoints: Endpoints) -> None:
+    run(aws)
+    endpoints.operations.clear()
+    assert run(aws, state="absent", check=True)["changed"]
+    assert endpoints.writes == []
+
+
+def test_deletion_need_not_be_awaited(aws: Any, endpoints: Endpoints) -> None:
+    run(aws)
+    endpoints.operations.clear()
+    assert run(aws, state="absent", wait=False)["changed"]
+    assert endpoints.operations[-1] == "DeleteInstanceConnectEndpoint"
+
+
+def test_other_security_groups_are_said_because_ec2_can_not_change_them(
+    aws: Any, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(AnsibleAWSModule, "warn", lambda _module, text: warnings.append(text))
+    run(aws)
+    assert warnings == []
+    endpoints.operations.clear()
+    assert not run(aws, security_group_ids=["sg-2"])["changed"]
+    assert ["eice-1 has other security groups than" in warning for warning in warnings] == [True]
+    assert endpoints.writes == []
+
+
+def test_what_ec2_refuses_is_said(aws: Any, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_params: dict[str, Any]) -> dict[str, Any]:
+        error: Any = {"Error": {"Code": "UnauthorizedOperation", "Message": "not yours"}}
+        raise ClientError(error, "CreateInstanceConnectEndpoint")
+
+    monkeypatch.setattr(endpoints, "CreateInstanceConnectEndpoint", refuse)
+    assert run(aws)["msg"].startswith("The EC2 Instance Connect Endpoint can't be changed")

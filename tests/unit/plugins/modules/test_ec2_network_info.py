@@ -3,7 +3,10 @@
 
 from typing import Any
 
+import pytest
 from ansible_collections.freehold.airflow.plugins.modules import ec2_instance_type_info, ec2_network_info
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 
 TAGS = {"freehold:environment": "lab"}
 
@@ -59,3 +62,17 @@ def test_types_are_described_and_unknown_ones_listed(aws: Any) -> None:
     assert result["instance_types"]["t4g.medium"]["architecture"] == "arm64"
     assert result["instance_types"]["t3.medium"]["architecture"] == "x86_64"
     assert result["instance_types"]["t3.medium"]["memory_mib"] == 4096
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(_client: Any, operation: str, _params: dict[str, Any]) -> Any:
+        error: Any = {"Error": {"Code": "UnauthorizedOperation", "Message": "not yours"}}
+        raise ClientError(error, operation)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", answer)
+
+
+def test_what_ec2_does_not_tell_is_said(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse(monkeypatch)
+    assert "not yours" in aws.run(ec2_network_info, tags=TAGS)["msg"]
+    assert "The instance types can't be read" in aws.run(ec2_instance_type_info, instance_types=["t3.medium"])["msg"]

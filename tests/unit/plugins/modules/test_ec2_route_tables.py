@@ -104,3 +104,9 @@ def test_check_mode_writes_nothing(network: Network) -> None:
     result = network.run(network.table("private", [0], 0), check=True)
     assert len(result["changes"]) == 3
     assert network.aws.writes == []
+
+
+def test_what_ec2_refuses_is_said(network: Network) -> None:
+    table = network.table("private", [0], 0)
+    result = network.run({**table, "subnet_ids": ["subnet-0123456789abcdef0"]})
+    assert result["msg"].startswith("The route tables can't be set")

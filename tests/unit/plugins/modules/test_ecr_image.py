@@ -158,3 +158,27 @@ def test_a_missing_requirements_file_names_its_variable(aws: Any, docker: Engine
 
 def test_a_wrong_directory_names_its_variable(aws: Any, docker: Engine, tmp_path: Path) -> None:
     assert "image_directory" in run(aws, tmp_path)["msg"]
+
+
+def test_a_build_without_a_repository_to_push_to_is_refused(aws: Any, docker: Engine, context: Path) -> None:
+    result = run(aws, context)
+    assert f"The ECR repository '{REPOSITORY}' does not exist" in result["msg"]
+    assert docker.builds == []
+
+
+def test_a_file_that_the_dockerfile_copies_and_nobody_has_is_named(aws: Any, docker: Engine, context: Path) -> None:
+    (context / "image" / "Dockerfile").write_text("FROM scratch\nCOPY image/constraints.txt /tmp/\n")
+    assert "copies image/constraints.txt, which" in run(aws, context)["msg"]
+    assert docker.builds == []
+
+
+def test_other_requirements_of_the_user_make_another_image(
+    aws: Any, docker: Engine, context: Path, repository: str, tmp_path: Path
+) -> None:
+    tag = run(aws, context)["tag"]
+    requirements = tmp_path / "mine.txt"
+    requirements.write_text("pandas==2.3.0\n")
+    result = run(aws, context, requirements_file=str(requirements))
+    assert result["build_needed"]
+    assert result["tag"] != tag
+    assert len(docker.builds) == 2

@@ -155,3 +155,29 @@ def test_who_is_known_and_may_not_is_told_so(aws: Any, monkeypatch: pytest.Monke
 def test_any_other_error_is_aws_own(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, others="ValidationError", GetCallerIdentity="")
     assert "ValidationError" in run(aws)["msg"]
+
+
+def test_a_replication_group_is_the_broker_where_there_is_one(aws: Any) -> None:
+    aws.client("elasticache").create_replication_group(
+        ReplicationGroupId="freehold-lab",
+        ReplicationGroupDescription="x",
+        Engine="valkey",
+        CacheNodeType="cache.t4g.small",
+        NumNodeGroups=1,
+        ReplicasPerNodeGroup=1,
+        AutomaticFailoverEnabled=True,
+        Tags=[{"Key": "freehold:environment", "Value": "lab"}],
+    )
+    broker = run(aws)["environment"]["broker"]
+    assert (broker["kind"], broker["port"], broker["status"]) == ("elasticache", 6379, "available")
+    assert "freehold-lab" in broker["endpoint"]
+
+
+def test_a_bucket_without_tags_is_not_ours(aws: Any) -> None:
+    s3 = aws.client("s3")
+    where = {"LocationConstraint": "eu-west-1"}
+    for name in ("freehold-lab-1-logs", "freehold-lab-2-logs"):
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration=where)
+    tags = [{"Key": "freehold:environment", "Value": "lab"}]
+    s3.put_bucket_tagging(Bucket="freehold-lab-2-logs", Tagging={"TagSet": tags})
+    assert run(aws)["environment"]["log_bucket"] == "freehold-lab-2-logs"

@@ -296,3 +296,64 @@ def test_kinds_that_wait_for_each_other_are_an_error() -> None:
     kind = removal.KINDS["vpc"]
     with pytest.raises(ValueError, match="wait for each other"):
         teardown.in_order({"a": replace(kind, after=("b",)), "b": replace(kind, after=("a",))})
+
+
+def test_what_aws_never_lets_go_is_named_when_the_time_is_over(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(aws, "lab")
+    kind = removal.KINDS["security_group"]
+
+    def refuse(_client: Any, _item: dict[str, Any], _choices: removal.Choices) -> None:
+        error: Any = {"Error": {"Code": "DependencyViolation", "Message": "has a dependent object"}}
+        raise ClientError(error, "DeleteSecurityGroup")
+
+    monkeypatch.setitem(removal.KINDS, "security_group", replace(kind, delete=refuse))
+    result = run(aws, wait_timeout=0)
+    assert "After 0 seconds AWS still has the" in result["msg"]
+    assert "run the playbook again" in result["msg"]
+
+
+def test_a_kind_that_aws_does_not_list_stops_everything(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = removal.KINDS["vpc"]
+
+    def refuse(_client: Any, _name: str) -> Any:
+        error: Any = {"Error": {"Code": "UnauthorizedOperation", "Message": "not yours"}}
+        raise ClientError(error, "DescribeVpcs")
+
+    monkeypatch.setitem(removal.KINDS, "vpc", replace(kind, find=refuse))
+    assert "Failed to look for vpcs" in run(aws)["msg"]
+    assert aws.writes == []
+
+
+def test_only_endpoints_that_are_there_are_found(aws: Any) -> None:
+    living = {"InstanceConnectEndpointId": "eice-1", "State": "create-complete", "Tags": tags_of("lab")}
+    gone = {"InstanceConnectEndpointId": "eice-2", "State": "delete-complete", "Tags": tags_of("lab")}
+    aws.answers["DescribeInstanceConnectEndpoints"] = {"InstanceConnectEndpoints": [living, gone]}
+    found = removal.instance_connect_endpoints(aws.client("ec2"), "lab")
+    assert [(item["InstanceConnectEndpointId"], item["tags"]) for item in found] == [
+        ("eice-1", {"freehold:environment": "lab"})
+    ]
+
+
+def test_what_is_half_undone_already_goes(aws: Any) -> None:
+    """Nothing is left to be detached, emptied or taken out of protection."""
+    tags = tags_of("lab")
+    ec2, s3, route53 = aws.client("ec2"), aws.client("s3"), aws.client("route53")
+    vpc_id = ec2.create_vpc(CidrBlock="10.20.0.0/16")["Vpc"]["VpcId"]
+    group = ec2.create_security_group(
+        GroupName="lab-one",
+        Description="x",
+        VpcId=vpc_id,
+        TagSpecifications=[{"ResourceType": "security-group", "Tags": tags}],
+    )
+    everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    ec2.revoke_security_group_egress(GroupId=group["GroupId"], IpPermissions=everything)
+    s3.create_bucket(Bucket="freehold-lab-1-logs", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.put_bucket_tagging(Bucket="freehold-lab-1-logs", Tagging={"TagSet": tags})
+    zone = route53.create_hosted_zone(
+        Name="lab.internal", CallerReference="y", VPC={"VPCRegion": "eu-west-1", "VPCId": vpc_id}
+    )["HostedZone"]["Id"]
+    route53.change_tags_for_resource(ResourceType="hostedzone", ResourceId=zone.split("/")[-1], AddTags=tags)
+    result = run(aws, keep_data=False)
+    assert not result.get("failed"), result["msg"]
+    assert kinds(result["deleted"]) == {"security_group", "bucket", "hosted_zone"}
+    assert {"DeleteObjects", "ChangeResourceRecordSets", "RevokeSecurityGroupEgress"}.isdisjoint(aws.operations)

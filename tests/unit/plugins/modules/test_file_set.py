@@ -120,3 +120,22 @@ def test_a_directory_gets_its_mode_unless_it_is_to_be_kept(tmp_path: Path, capsy
     assert result["written"] == [str(set_right), str(tmp_path / "new")]
     modes = [one.stat().st_mode & 0o777 for one in (kept, set_right, tmp_path / "new")]
     assert modes == [0o755, 0o700, 0o700]
+
+
+def test_a_file_where_a_directory_is_to_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "there").write_text("mine")
+    result = run(capsys, directories=[{"path": tmp_path / "there", "mode": "0700"}])
+    assert "is not a directory" in result["msg"]
+    assert (tmp_path / "there").read_text() == "mine"
+
+
+def test_a_check_run_makes_no_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(capsys, directories=[{"path": tmp_path / "new", "mode": "0700"}], check_mode=True)
+    assert result["written"] == [str(tmp_path / "new")]
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_the_validator_accepts_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a"
+    assert run(capsys, {"path": path, "content": "yes", "validate": ["grep", "-q", "yes", "%s"]})["changed"]
+    assert path.read_text() == "yes"

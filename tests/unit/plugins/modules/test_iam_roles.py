@@ -143,3 +143,28 @@ def test_a_role_of_somebody_else_is_not_removed(aws: Any) -> None:
     aws.client("iam").create_role(RoleName=NAME, AssumeRolePolicyDocument="{}")
     assert not remove(aws)["changed"]
     assert aws.writes == []
+
+
+def test_another_description_and_missing_tags_are_set_right(aws: Any) -> None:
+    run(aws)
+    aws.client("iam").untag_role(RoleName=NAME, TagKeys=["Name"])
+    assert changed_parts(run(aws, check=True, role={"description": "Workers"})) == ["description", "tags"]
+    assert aws.writes == []
+    assert changed_parts(run(aws, role={"description": "Workers"})) == ["description", "tags"]
+    assert aws.writes == ["UpdateRole", "TagRole"]
+    assert not run(aws, role={"description": "Workers"})["changed"]
+
+
+def test_wanted_managed_policies_are_attached(aws: Any) -> None:
+    arn = aws.client("iam").create_policy(PolicyName="p", PolicyDocument=json.dumps(POLICY))["Policy"]["Arn"]
+    run(aws)
+    assert changed_parts(run(aws, check=True, role={"managed_policies": [arn]})) == ["managed policies"]
+    assert aws.writes == []
+    assert changed_parts(run(aws, role={"managed_policies": [arn]})) == ["managed policies"]
+    assert aws.writes == ["AttachRolePolicy"]
+    assert not run(aws, role={"managed_policies": [arn]})["changed"]
+
+
+def test_what_iam_refuses_is_said(aws: Any) -> None:
+    result = run(aws, role={"policy": {"Version": "no"}})
+    assert result["msg"].startswith("The IAM roles can't be made as wanted")

@@ -61,3 +61,21 @@ def test_a_group_of_somebody_else_is_left_alone(aws: Any) -> None:
     )
     assert run(aws)["failed"]
     assert aws.writes == []
+
+
+def test_missing_tags_are_added(aws: Any) -> None:
+    run(aws)
+    more = {**TAGS, "team": "data"}
+    assert run(aws, check=True, tags=more)["differences"] == [{"name": "tag team", "current": None, "desired": "data"}]
+    assert aws.writes == []
+    assert run(aws, tags=more)["changed"]
+    assert aws.writes == ["AddTagsToResource"]
+    assert not run(aws, tags=more)["changed"]
+
+
+def test_another_value_is_set_once(aws: Any) -> None:
+    run(aws)
+    assert run(aws, {"rds.force_ssl": "0"})["changed"]
+    assert aws.writes == ["ModifyDBParameterGroup"]
+    assert parameters_of(aws) == {"rds.force_ssl": "0"}
+    assert not run(aws, {"rds.force_ssl": "0"})["changed"]

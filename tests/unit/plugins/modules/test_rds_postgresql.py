@@ -156,3 +156,44 @@ def test_a_database_starts_from_a_snapshot(aws: Any, wanted: dict[str, Any]) -> 
     assert "RestoreDBInstanceFromDBSnapshot" in aws.writes
     assert result["database"]["status"] == "available"
     assert database(aws)["BackupRetentionPeriod"] == 14
+
+
+def test_other_subnets_are_given_to_the_group_of_subnets(aws: Any, wanted: dict[str, Any]) -> None:
+    run(aws, wanted)
+    fewer = wanted["subnet_ids"][:1]
+    assert names(run(aws, wanted, check=True, subnet_ids=fewer)) == ["subnets"]
+    assert aws.writes == []
+    assert names(run(aws, wanted, subnet_ids=fewer)) == ["subnets"]
+    assert aws.writes == ["ModifyDBSubnetGroup"]
+    assert aws.asked("ModifyDBSubnetGroup") == [{"DBSubnetGroupName": "freehold-lab", "SubnetIds": fewer}]
+
+
+def test_missing_tags_are_added(aws: Any, wanted: dict[str, Any]) -> None:
+    run(aws, wanted)
+    more = {**TAGS, "team": "data"}
+    assert names(run(aws, wanted, check=True, tags=more)) == ["tag team"]
+    assert aws.writes == []
+    assert names(run(aws, wanted, tags=more)) == ["tag team"]
+    assert aws.writes == ["AddTagsToResource"]
+    assert not run(aws, wanted, tags=more)["changed"]
+
+
+def test_a_subnet_group_of_somebody_else_is_left_alone(aws: Any, wanted: dict[str, Any]) -> None:
+    aws.client("rds").create_db_subnet_group(
+        DBSubnetGroupName="freehold-lab", DBSubnetGroupDescription="theirs", SubnetIds=wanted["subnet_ids"]
+    )
+    assert "The subnet group 'freehold-lab' exists already" in run(aws, wanted)["msg"]
+    assert aws.writes == []
+
+
+def test_a_database_without_a_key_or_windows_gets_those_of_aws(aws: Any, wanted: dict[str, Any]) -> None:
+    run(aws, wanted, backup_window=None, maintenance_window=None)
+    [request] = aws.asked("CreateDBInstance")
+    assert {"KmsKeyId", "PreferredBackupWindow", "PreferredMaintenanceWindow"}.isdisjoint(request)
+    assert not run(aws, wanted, backup_window=None, maintenance_window=None)["changed"]
+
+
+def test_a_key_of_ones_own_encrypts(aws: Any, wanted: dict[str, Any]) -> None:
+    key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
+    run(aws, wanted, kms_key_id=key)
+    assert [request["KmsKeyId"] for request in aws.asked("CreateDBInstance")] == [key]

@@ -88,3 +88,17 @@ def test_a_deleted_secret_is_taken_back_and_brought_up_to_date(aws: Any, passwor
     result = run(aws, restore=True)
     assert result["secrets"][0]["restored"]
     assert value(aws) == "postgresql://airflow:new@db.internal:5432/airflow"
+
+
+def test_check_mode_names_a_changed_part_and_writes_nothing(aws: Any, password: str) -> None:
+    run(aws)
+    aws.client("secretsmanager").put_secret_value(SecretId="freehold/lab/password", SecretString="new")
+    assert run(aws, check=True)["secrets"][0]["differences"] == ["value"]
+    assert aws.writes == []
+
+
+def test_check_mode_takes_a_secret_for_changed_while_a_part_has_no_value(aws: Any, password: str) -> None:
+    run(aws)
+    aws.client("secretsmanager").delete_secret(SecretId="freehold/lab/password", ForceDeleteWithoutRecovery=True)
+    assert run(aws, check=True)["secrets"][0]["differences"] == ["value"]
+    assert aws.writes == []

@@ -122,3 +122,18 @@ def test_tags_are_added_and_those_of_others_stay(aws: Any) -> None:
     assert result["secrets"][0]["differences"] == ["tags"]
     assert {"Key": "team", "Value": "data"} in tags
     assert {"Key": "stage", "Value": "test"} in tags
+
+
+def test_hex_and_ssh_keys_have_their_shape(aws: Any) -> None:
+    run(aws, [{"name": "hex", "kind": "hex", "length": 16}, {"name": "key", "kind": "ssh_key"}])
+    assert len(bytes.fromhex(value(aws, "hex"))) == 16
+    assert value(aws, "key").startswith("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+
+
+def test_check_mode_names_a_missing_value_and_missing_tags(aws: Any) -> None:
+    aws.client("secretsmanager").create_secret(
+        Name="freehold/lab/password", Tags=[{"Key": "freehold:environment", "Value": "lab"}]
+    )
+    result = run(aws, [{"name": "password"}], tags={**TAGS, "team": "data"}, check=True)
+    assert result["secrets"][0]["differences"] == ["value", "tags"]
+    assert aws.writes == []

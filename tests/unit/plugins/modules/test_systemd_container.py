@@ -27,6 +27,7 @@ class Host:
         self.active = "inactive"
         self.fails = False
         self.needs_reload = False
+        self.reloads = True
         self.container: dict[str, Any] | None = None
         self.commands: list[str] = []
 
@@ -61,6 +62,8 @@ class Host:
             self.images[command[-1]] = "sha256:cc"
         elif command[:3] == ["docker", "container", "rm"]:
             self.container = None
+        elif command[:2] == ["systemctl", "daemon-reload"] and not self.reloads:
+            return 1, "", "Refusing to reload, not enough space available on /run/systemd."
         elif command[:2] == ["systemctl", "enable"]:
             self.enabled = True
         elif command[:2] == ["systemctl", "disable"]:
@@ -265,3 +268,44 @@ def test_removing_takes_unit_files_and_container_and_a_second_time_nothing(run: 
     assert run.host.container is None
     assert list((run.tmp_path / "etc").iterdir()) == []
     assert not run("absent")["changed"]
+
+
+def test_a_unit_that_was_stopped_by_hand_is_started_once(run: Runner) -> None:
+    run()
+    run.host.active, run.host.container = "inactive", None
+    assert run("started", check_mode=True)["actions"] == ["start"]
+    assert run.host.commands == []
+    assert run("started")["actions"] == ["start"]
+    assert run.host.active == "active"
+    assert not run("started")["changed"]
+
+
+def test_a_check_run_pulls_and_restarts_and_removes_nothing(run: Runner) -> None:
+    run()
+    result = run(container={**CONTAINER, "image": "airflow@sha256:3"}, check_mode=True)
+    assert "pull airflow@sha256:3" in result["actions"]
+    assert run("absent", check_mode=True)["actions"][-1] == "remove the container"
+    assert run.host.commands == []
+    assert run.host.container is not None
+    assert not run()["changed"]
+
+
+def test_a_unit_that_systemd_has_read_before_it_was_written_is_read_again(run: Runner) -> None:
+    run()
+    run.host.needs_reload = True
+    run()
+    assert run.host.commands == ["systemctl daemon-reload"]
+
+
+def test_a_systemd_that_can_not_read_units_is_said_with_the_journal(run: Runner) -> None:
+    run.host.reloads = False
+    message = run()["msg"]
+    assert "systemctl daemon-reload failed: Refusing to reload" in message
+    assert "OperationalError: no database" in message
+
+
+def test_a_unit_that_nobody_wrote_but_whose_container_is_left_loses_it(run: Runner) -> None:
+    run()
+    run.host.enabled, run.host.active = False, "inactive"
+    assert "disable and stop" not in run("absent")["actions"]
+    assert run.host.container is None
