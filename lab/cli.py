@@ -21,7 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; refusals are one sentence on standard error and exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m lab", description="The lab: an AWS look-alike on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("up", help="start the lab; run again, it changes nothing")
+    start = commands.add_parser("up", help="start the lab; run again, it changes nothing")
+    start.add_argument(
+        "--virtual-machines", action="store_true", help="also build the image of instances with a kernel of their own"
+    )
     remove = commands.add_parser("down", help="remove the lab and everything in it")
     remove.add_argument("--images", action="store_true", help="remove its images, too")
     commands.add_parser("status", help="show what the lab holds and runs")
@@ -31,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         if chosen.command == "up":
-            up(Progress())
+            up(Progress(), virtual_machines=chosen.virtual_machines)
         elif chosen.command == "down":
             down(Progress(), with_images=chosen.images)
         elif chosen.command == "status":

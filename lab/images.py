@@ -48,6 +48,9 @@ _INDEX_VARIABLES = (
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem")
+# What makes a container host and a virtual machine the same Debian.
+_SHARED_WITH_HOST = frozenset({"packages", "common", "cloud.cfg", "ds-identify.cfg"})
+_STAGE_LABEL = "freehold.lab.stage"
 _KEPT_LINES = 30
 # The engine's words when a command of the Dockerfile failed: the same would happen again.
 _STEP_FAILED = "returned a non-zero code"
@@ -128,6 +131,19 @@ def host(base_image: Image, authority: bytes) -> Image:
     return Image("host", files, _arguments(base_image))
 
 
+def machine_root(base_image: Image) -> Image:
+    """The root file system of virtual machines: what the machine image has, and a kernel."""
+    shared = {name: file for name, file in read_tree(FILES / "host").items() if name in _SHARED_WITH_HOST}
+    return Image("machine-root", {**shared, **read_tree(FILES / "machine-root")}, _arguments(base_image))
+
+
+def machine(base_image: Image, root: Image, authority: bytes) -> Image:
+    """A virtual machine in a container, whose disk trusts the lab's CA."""
+    files = read_tree(FILES / "machine")
+    files["freehold-lab.crt"] = (authority, 0o644)
+    return Image("machine", files, {**_arguments(base_image), "ROOT": root.reference})
+
+
 def airflow_base(base_image: Image) -> Image | None:
     """The stand-in for the official Airflow image; None while its files are not there."""
     directory = FILES / "airflow-base"
@@ -204,10 +220,20 @@ def ensure(client: docker.DockerClient, image: Image, progress: Progress, logs: 
     if failure and _STEP_FAILED not in failure[-1]:
         progress.say(f"{image.repository}: the engine stumbled, building again")
         failure = _build(client, image, arguments, log_path)
+    _remove_stages(client)
     if failure:
         head = f"The image {image.repository} cannot be built (whole log: {log_path}); the last lines are:"
         raise Refusal("\n".join([head, *failure]))
     progress.say(f"{image.repository}: built in {progress.seconds - began:.0f} s")
+
+
+def _remove_stages(client: docker.DockerClient) -> None:
+    """What a Dockerfile of several stages leaves behind has no name to be found by, but a label."""
+    try:
+        client.images.prune(filters={"dangling": True, "label": _STAGE_LABEL})
+    except DockerException:
+        # Another prune runs; the next build's takes it.
+        return
 
 
 def _build(client: docker.DockerClient, image: Image, arguments: dict[str, str], log_path: Path) -> list[str]:

@@ -56,6 +56,7 @@ _NUMBERS = {
     "SYSLOG": 34,
     "AUDIT_READ": 37,
 }
+_TUN = Path("/dev/net/tun")
 _NEEDED = {"NET_ADMIN", "SYS_ADMIN"}
 
 
@@ -95,6 +96,16 @@ def refuse_the_unfit(client: docker.DockerClient) -> None:
     free = shutil.disk_usage(root).free // 2**30
     if free < _LEAST_DISK_GIB:
         raise Refusal(f"The lab needs {_LEAST_DISK_GIB} GiB of free disk for {root}, there are {free} GiB.")
+
+
+def refuse_to_emulate() -> None:
+    """Raise Refusal, with one sentence, on a machine that has no virtual machines."""
+    if platform.machine() != "x86_64":
+        raise Refusal(
+            f"Virtual machines of the lab are x86_64, and so must be the machine: this is {platform.machine()}."
+        )
+    if not _TUN.is_char_device():
+        raise Refusal(f"Virtual machines need {_TUN} for their network: load the kernel's module tun (modprobe tun).")
 
 
 def refuse_taken_ports(client: docker.DockerClient) -> None:

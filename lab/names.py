@@ -32,6 +32,9 @@ HTTPS_PORT = 443
 # What the role network makes unless told otherwise; the lab warns where that cannot work.
 DEFAULT_VPC = "10.20.0.0/16"
 
+# The machine image (lab/api/amis.json) whose instances are virtual machines with a kernel of their own.
+VIRTUAL_MACHINE_IMAGE = "ami-0deb1300000000f0a"
+
 # Kinds of the lab's own two containers; all other kinds come and go with what the API holds.
 CONTROL_KIND = "control"
 

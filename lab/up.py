@@ -43,10 +43,13 @@ class Up:
     client: docker.DockerClient
     progress: Progress
     state: Path
+    virtual_machines: bool = False
 
     def run(self) -> None:
         """Do everything. Raises Refusal."""
         machine.refuse_the_unfit(self.client)
+        if self.virtual_machines:
+            machine.refuse_to_emulate()
         machine.refuse_taken_ports(self.client)
         in_the_way = machine.network_in_the_way(self.client)
         if in_the_way:
@@ -67,6 +70,10 @@ class Up:
             authority = self._authority(control)
             host = images.host(base, authority)
             others.append(pool.submit(self._ensure, host))
+            guest_root = images.machine_root(base)
+            guest = images.machine(base, guest_root, authority)
+            if self.virtual_machines:
+                others.append(pool.submit(self._ensure_guest, guest_root, guest))
             found = machine.detect(self.client, base.reference, self.state / "machine.json")
             # The API needs nothing of what is still being built.
             self._start_api(control)
@@ -75,17 +82,25 @@ class Up:
         for image in (host, services, airflow):
             if image is not None:
                 self._tag_latest(image)
-        self._start_reconciler(control, host, services, found)
+        # Once they were asked for, they stay with the lab.
+        guests = guest.reference if images.exists(self.client, guest.reference) else ""
+        self._start_reconciler(control, host, services, guests, found)
         self._wait_for_api()
         self._export()
         self._launch_key()
-        images.remove_outdated(self.client, [image for image in (base, control, services, airflow, host) if image])
+        kept = (base, control, services, airflow, host, guest_root, guest)
+        images.remove_outdated(self.client, [image for image in kept if image])
         self.progress.say(
             f"The lab is up: AWS API at http://127.0.0.1:{names.API_PORT}, credentials and CA in {self.state}"
         )
 
     def _ensure(self, image: images.Image) -> None:
         images.ensure(self.client, image, self.progress, self.state)
+
+    def _ensure_guest(self, root: images.Image, guest: images.Image) -> None:
+        if not images.exists(self.client, guest.reference):
+            self._ensure(root)
+            self._ensure(guest)
 
     def _tag_latest(self, image: images.Image) -> None:
         """For people and playbooks, which do not know hashes."""
@@ -161,12 +176,13 @@ class Up:
         )
 
     def _start_reconciler(
-        self, control: images.Image, host: images.Image, services: images.Image, found: machine.Machine
+        self, control: images.Image, host: images.Image, services: images.Image, guests: str, found: machine.Machine
     ) -> None:
         settings = Settings(
             api_url=f"http://{names.API_CONTAINER}:{names.API_PORT}",
             host_image=host.reference,
             services_image=services.reference,
+            machine_image=guests,
             capabilities=found.capabilities,
             kernel_nfs=found.kernel_nfs,
             memory_mib=found.memory_mib,
@@ -329,9 +345,9 @@ def _holds_anything(state: Path) -> bool:
     )
 
 
-def up(progress: Progress) -> None:
+def up(progress: Progress, *, virtual_machines: bool = False) -> None:
     """Bring the lab up. Raises Refusal."""
     state = names.state_directory()
     state.mkdir(parents=True, exist_ok=True)
     client = engine.connect_or_start(progress)
-    Up(client, progress, state).run()
+    Up(client, progress, state, virtual_machines).run()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""EC2 instances: a container with systemd each, booted as a machine boots."""
+"""EC2 instances: a container with systemd each, booted as a machine boots, or one with a virtual machine in it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lab.reconciler import networks
 from lab.reconciler.containers import (
     ContainerSpec,
     Found,
+    NotReady,
     engine,
     ensure,
     ensure_volume,
@@ -25,6 +26,11 @@ from lab.reconciler.snapshot import Instance, Snapshot, reserved_address, vpc_ci
 
 # systemd has so long to stop its units, as long as EC2 gives a machine before it pulls the plug.
 _SHUTDOWN_SECONDS = 120
+# Emulated processors are slower by this much, and qemu wants memory beside the guest's.
+_EMULATION = 5
+_EMULATOR_MIB = 512
+# The root disk of virtual machines, whatever size the API was asked for; it takes what is written to it.
+_DISK_GIB = 20
 # What EC2 keeps of a machine's console: the last 64 KiB.
 _CONSOLE_BYTES = 65536
 _HOST_KEYS_END = "-----END SSH HOST KEY KEYS-----"
@@ -38,6 +44,16 @@ def container_name(instance_id: str) -> str:
 def docker_volume(instance_id: str) -> str:
     """The volume under /var/lib/docker: overlay on overlay would be slow."""
     return f"{names.PREFIX}-{instance_id}-docker"
+
+
+def root_volume(instance_id: str) -> str:
+    """The volume of a virtual machine's root disk, which outlives a stop but not the instance."""
+    return f"{names.PREFIX}-{instance_id}-root"
+
+
+def is_virtual(instance: Instance) -> bool:
+    """Whether the instance was launched from the image of virtual machines."""
+    return instance["image_id"] == names.VIRTUAL_MACHINE_IMAGE
 
 
 class Instances(Kind):
@@ -64,11 +80,16 @@ class Instances(Kind):
             self.remove(identifier)
             return Outcome({"instances": {identifier: {"state": "terminated"}}})
         if instance["state"] == "stopped":
-            return _stopped(identifier, listed)
+            return _stopped(instance, listed)
         network = networks.require(instance["vpc_id"], world)
-        spec = _spec(instance, item["cidr"], item["region"], network, world)
+        if is_virtual(instance):
+            if not world.settings.machine_image and listed is None:
+                raise NotReady("this lab has no virtual machines yet: python -m lab up --virtual-machines")
+            spec, volume = virtual_spec(instance, item["cidr"], item["region"], network, world), root_volume(identifier)
+        else:
+            spec, volume = _spec(instance, item["cidr"], item["region"], network, world), docker_volume(identifier)
         if listed is None:
-            ensure_volume(docker_volume(identifier), self.name, identifier, world.epoch)
+            ensure_volume(volume, self.name, identifier, world.epoch)
         container, _ = ensure(spec, world.epoch, listed)
         console = _console(container)
         observed = {"instances": {identifier: {"state": "running", "console": console}}}
@@ -78,12 +99,14 @@ class Instances(Kind):
         if remove_container(container_name(identifier)):
             log(f"{container_name(identifier)}: removed")
         remove_volume(docker_volume(identifier))
+        remove_volume(root_volume(identifier))
 
 
-def _stopped(identifier: str, listed: Found | None) -> Outcome:
+def _stopped(instance: Instance, listed: Found | None) -> Outcome:
+    identifier = instance["id"]
     found = find(Instances.name, identifier) if listed and listed.state == "running" else listed
     if found and found.state == "running":
-        stop_container(found.id, _SHUTDOWN_SECONDS)
+        stop_container(found.id, _SHUTDOWN_SECONDS * (_EMULATION if is_virtual(instance) else 1))
         log(f"{container_name(identifier)}: stopped")
     return Outcome({"instances": {identifier: {"state": "stopped"}}})
 
@@ -94,8 +117,7 @@ def _spec(instance: Instance, cidr: str, region: str, network: str, world: Round
     if not world.settings.kernel_nfs:
         # For the mount.nfs4 stand-in alone; see host/mount_nfs4.py.
         volumes[names.FILE_SYSTEMS_VOLUME] = ("/var/lib/freehold-lab/efs", "rw")
-    # No machine gets more than the lab's machine has to give; several together may still want too much.
-    memory = min(instance["memory_mib"] or world.settings.memory_mib, world.settings.memory_mib)
+    memory = _memory(instance, world)
     return ContainerSpec(
         kind=Instances.name,
         id=identifier,
@@ -104,11 +126,8 @@ def _spec(instance: Instance, cidr: str, region: str, network: str, world: Round
         command=(),
         network=network,
         ip=instance["private_ip"],
-        hostname="ip-" + instance["private_ip"].replace(".", "-"),
-        environment={
-            "FREEHOLD_RESOLVER": reserved_address(cidr, 2),
-            "FREEHOLD_SEARCH": f"{region}.compute.internal",
-        },
+        hostname=_hostname(instance),
+        environment=_resolver(cidr, region),
         volumes=volumes,
         capabilities=world.settings.capabilities,
         memory_mib=memory,
@@ -125,6 +144,55 @@ def _spec(instance: Instance, cidr: str, region: str, network: str, world: Round
         # A machine keeps the image that it was launched from.
         follows_image=False,
     )
+
+
+def virtual_spec(instance: Instance, cidr: str, region: str, network: str, world: Round) -> ContainerSpec:
+    """The container of a virtual machine; see image_files/machine/boot.py."""
+    identifier = instance["id"]
+    memory = _memory(instance, world)
+    return ContainerSpec(
+        kind=Instances.name,
+        id=identifier,
+        name=container_name(identifier),
+        image=world.settings.machine_image,
+        command=(),
+        network=network,
+        ip=instance["private_ip"],
+        hostname=_hostname(instance),
+        environment={
+            **_resolver(cidr, region),
+            "FREEHOLD_MEMORY_MIB": str(memory),
+            "FREEHOLD_DISK_GIB": str(_DISK_GIB),
+            "FREEHOLD_INSTANCE_ID": identifier,
+            "FREEHOLD_INSTANCE_TYPE": instance["instance_type"],
+        },
+        volumes={root_volume(identifier): ("/disk", "rw")},
+        # To hand its address on to the guest, and nothing of what container hosts need.
+        capabilities=("NET_ADMIN",),
+        memory_mib=memory + _EMULATOR_MIB,
+        tty=True,
+        restart=False,
+        host_config={
+            "devices": ["/dev/net/tun:/dev/net/tun:rwm"],
+            "sysctls": {"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.proxy_arp": "1"},
+        },
+        made_from=identifier,
+        # A machine keeps the image that it was launched from.
+        follows_image=False,
+    )
+
+
+def _memory(instance: Instance, world: Round) -> int:
+    # No machine gets more than the lab's machine has to give; several together may still want too much.
+    return min(instance["memory_mib"] or world.settings.memory_mib, world.settings.memory_mib)
+
+
+def _hostname(instance: Instance) -> str:
+    return "ip-" + instance["private_ip"].replace(".", "-")
+
+
+def _resolver(cidr: str, region: str) -> dict[str, str]:
+    return {"FREEHOLD_RESOLVER": reserved_address(cidr, 2), "FREEHOLD_SEARCH": f"{region}.compute.internal"}
 
 
 def _console(container: str) -> str:

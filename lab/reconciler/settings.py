@@ -16,6 +16,8 @@ class Settings:
     api_url: str
     host_image: str
     services_image: str
+    # Of virtual machines; empty in a lab that was started without them.
+    machine_image: str
     # Capabilities that a host gets beside docker's default ones.
     capabilities: tuple[str, ...]
     # Whether the machine's kernel can mount NFS; if not, hosts see the file systems' directories.
@@ -31,6 +33,7 @@ class Settings:
             "FREEHOLD_API_URL": self.api_url,
             "FREEHOLD_HOST_IMAGE": self.host_image,
             "FREEHOLD_SERVICES_IMAGE": self.services_image,
+            "FREEHOLD_MACHINE_IMAGE": self.machine_image,
             "FREEHOLD_CAPABILITIES": ",".join(self.capabilities),
             "FREEHOLD_KERNEL_NFS": "1" if self.kernel_nfs else "0",
             "FREEHOLD_MEMORY_MIB": str(self.memory_mib),
@@ -44,6 +47,7 @@ class Settings:
             api_url=env["FREEHOLD_API_URL"],
             host_image=env["FREEHOLD_HOST_IMAGE"],
             services_image=env["FREEHOLD_SERVICES_IMAGE"],
+            machine_image=env["FREEHOLD_MACHINE_IMAGE"],
             capabilities=tuple(name for name in env["FREEHOLD_CAPABILITIES"].split(",") if name),
             kernel_nfs=env["FREEHOLD_KERNEL_NFS"] == "1",
             memory_mib=int(env["FREEHOLD_MEMORY_MIB"]),

@@ -28,6 +28,7 @@ class Instance(TypedDict):
     subnet_id: str
     vpc_id: str
     hostname: str
+    image_id: str
     instance_type: str
     memory_mib: int | None
     security_groups: list[str]

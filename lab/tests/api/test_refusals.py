@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from lab import names
 from lab.api.services.instances import machine_architecture
 from lab.tests.api.conftest import IMAGES, TYPES, Network, RunningLab
 
@@ -38,6 +39,15 @@ def test_instances_that_cannot_start(running: RunningLab, launch: Callable[..., 
     assert code(launch, PrivateIpAddress="10.99.0.9") == "InvalidParameterValue"
     assert code(launch, UserData="x" * 16385) == "InvalidParameterValue"
     assert launch(UserData="x" * 16384)
+
+
+def test_who_looks_for_debians_images_finds_no_virtual_machine(running: RunningLab) -> None:
+    ec2 = running.client("ec2")
+    filters = [{"Name": "name", "Values": ["debian-13-*"]}, {"Name": "architecture", "Values": ["x86_64"]}]
+    found = ec2.describe_images(Owners=["136693071363"], Filters=filters)["Images"]
+    assert [image["ImageId"] for image in found] == [IMAGES["x86_64"]]
+    (virtual,) = ec2.describe_images(ImageIds=[names.VIRTUAL_MACHINE_IMAGE])["Images"]
+    assert (virtual["State"], virtual["Architecture"]) == ("available", "x86_64")
 
 
 def test_a_client_token_launches_once(launch: Callable[..., Any], network: Network) -> None:

@@ -38,14 +38,25 @@ def test_a_context_is_the_same_archive_every_time() -> None:
 
 def test_every_image_has_what_its_dockerfile_copies() -> None:
     base = images.base()
+    root = images.machine_root(base)
     made = [base, images.control(base), images.services(base), images.host(base, b"ca"), images.airflow_base(base)]
+    made += [root, images.machine(base, root, b"ca")]
     for image in made:
         assert image is not None
         dockerfile = image.files["Dockerfile"][0].decode()
         for line in dockerfile.splitlines():
-            if line.startswith("COPY "):
+            if line.startswith("COPY ") and "--from=" not in line:
                 for source in [word for word in line.split()[1:-1] if not word.startswith("--")]:
                     assert any(path == source or path.startswith(source) for path in image.files), (image.name, source)
+
+
+def test_virtual_machines_and_container_hosts_are_made_from_the_same_list_of_packages() -> None:
+    base = images.base()
+    host, root = images.host(base, b"ca"), images.machine_root(base)
+    assert host.files["packages"] == root.files["packages"]
+    assert host.files["cloud.cfg"] == root.files["cloud.cfg"]
+    # What only a container needs is not on a machine's disk.
+    assert "mount_nfs4.py" not in root.files
 
 
 def test_the_control_image_holds_the_code_but_not_its_tests() -> None:

@@ -76,7 +76,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> tuple[Api, Things, Loop]:
     monkeypatch.setattr(cleaning, "remove_other_epochs", lambda *_: None)
     monkeypatch.setattr(cleaning, "labelled_things", lambda: {("thing", "left over")})
     api, things = Api(), Things()
-    settings = Settings("http://api", "host", "services", (), False, 1000, state=Path("/nowhere"))
+    settings = Settings("http://api", "host", "services", "machine", (), False, 1000, state=Path("/nowhere"))
     return api, things, Loop(settings, cast(Any, None), cast(ApiClient, api), [things])
 
 
