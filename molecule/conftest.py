@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import boto3
 import pytest
@@ -41,6 +42,17 @@ class Machine:
         done = self.host.run(command, *arguments)
         assert done.rc != 0, f"{done.command.decode()} succeeded: {done.stdout}"
         return str(done.stderr + done.stdout)
+
+    @contextlib.contextmanager
+    def spoken(self, script: str) -> Iterator[IO[str]]:
+        """Give what a shell script prints, line by line, while it runs; it ends with the context."""
+        command = ["ssh", "-F", str(WAY), self.name, "sudo", "timeout", "900", "sh", "-c", shlex.quote(script)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+            assert running.stdout is not None
+            try:
+                yield running.stdout
+            finally:
+                running.terminate()
 
     def unit(self, name: str, *properties: str) -> dict[str, str]:
         """Return properties of a unit as systemd sees them, all of them if none is named."""
