@@ -252,3 +252,52 @@ def test_a_clock_that_jumps_costs_no_copy_that_is_used(
         (copies.tracking / release).write_text("used")
         assert tree_hash(read_tree(copies.ensure(store, release))) == published.tree
     assert sorted(path.name for path in copies.versions.iterdir()) == ["aaa", "bbb", "ccc", "ddd"]
+
+
+def test_a_copy_that_is_gone_misses_every_file(store: Store, copies: Copies, put: Publish) -> None:
+    put("aaa", TREE)
+    shutil.rmtree(copies.ensure(store, "aaa"))
+    _manifest, difference = copies.verify("aaa")
+    assert difference.missing == tuple(sorted(TREE, key=os.fsencode))
+
+
+def test_a_task_that_asked_for_a_copy_that_is_not_there_leaves_no_note_of_its_use(
+    store: Store, copies: Copies, put: Publish
+) -> None:
+    put("aaa", TREE)
+    copies.ensure(store, "aaa")
+    copies.tracking.mkdir(parents=True)
+    for release in ("aaa", "gone"):
+        (copies.tracking / release).touch()
+        copies.forget_use(release)
+    assert [path.name for path in copies.tracking.iterdir()] == ["aaa"]
+
+
+def test_a_copy_is_repaired_from_its_own_manifest_where_the_shared_one_is_away(
+    root: Path, store: Store, copies: Copies, put: Publish
+) -> None:
+    published = put("aaa", TREE)
+    path = copies.ensure(store, "aaa")
+    (path / "added.py").write_bytes(b"")
+    (root / "releases" / "aaa.json.gz").unlink()
+    assert tree_hash(read_tree(copies.ensure(store, "aaa"))) == published.tree
+
+
+def test_an_unreadable_note_of_an_earlier_copy_costs_only_its_reuse(
+    store: Store, copies: Copies, put: Publish, caplog: pytest.LogCaptureFixture
+) -> None:
+    put("aaa", TREE)
+    copies.ensure(store, "aaa")
+    (copies.notes / "aaa.json.gz").write_bytes(b"no manifest")
+    published = put("bbb", TREE | {"second.py": b"print('second')\n"})
+    assert tree_hash(read_tree(copies.ensure(store, "bbb"))) == published.tree
+    assert "Not copying from an earlier release" in caplog.text
+
+
+def test_a_missing_file_of_an_earlier_copy_is_taken_from_the_shared_file_system(
+    store: Store, copies: Copies, put: Publish
+) -> None:
+    put("aaa", TREE)
+    (copies.ensure(store, "aaa") / "run.sh").unlink()
+    published = put("bbb", TREE | {"second.py": b"print('second')\n"})
+    assert tree_hash(read_tree(copies.ensure(store, "bbb"))) == published.tree
