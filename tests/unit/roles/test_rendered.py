@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[3]
-ROLES = ("component", "webserver", "scheduler", "worker", "efs", "docker", "time", "valkey")
+ROLES = ("component", "webserver", "scheduler", "worker", "efs", "docker", "time", "valkey", "authorized_keys")
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer", "worker")
 IMAGE = "registry.example/airflow@sha256:" + "0" * 64
 GIVEN = {
@@ -66,6 +66,7 @@ class Rendered:
             "time/chrony.conf",
             "valkey/valkey.conf",
             "valkey/users.acl",
+            "authorized_keys/authorized_keys",
         ):
             tasks.append(self._write(name.partition("/")[2], self._template(name)))
         files = [ROOT / "roles" / role / part / "main.yml" for role in ROLES for part in ("defaults", "vars")]
@@ -146,6 +147,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory, play: Play) -> Rendered:
         valkey_addresses=["10.20.0.5", "10.20.0.6"],
         docker_ecr_registries=[],
         docker_log_driver="local",
+        authorized_keys_public_keys=["ssh-ed25519 BBBB second", "ssh-ed25519 AAAA first"],
     )
 
 
@@ -445,6 +447,18 @@ OWN = {
     },
     "scheduler": {
         "AIRFLOW__CORE__PARALLELISM": "32",
+        # Ten minutes, in attempts of ten seconds.
+        "AIRFLOW__CELERY__EXTRA_CELERY_CONFIG": json.dumps(
+            {
+                "task_publish_retry_policy": {
+                    "max_retries": None,
+                    "interval_start": 0,
+                    "interval_step": 0.5,
+                    "interval_max": 2,
+                }
+            }
+        ),
+        "AIRFLOW__CELERY__TASK_PUBLISH_MAX_RETRIES": "60",
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "True",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_HOST": "127.0.0.1",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT": "8974",
@@ -519,6 +533,39 @@ def test_releases_are_fetched_by_a_unit_that_can_change_nothing(rendered: Render
         "PrivateTmp": ["true"],
     }
     assert unit["Install"] == {"WantedBy": ["multi-user.target"]}
+
+
+# ---- what units share ---------------------------------------------------------------------------------------
+
+
+def test_a_vanished_database_is_noticed_within_half_a_minute() -> None:
+    lines = (ROOT / "roles/component/files/airflow-network.conf").read_text().splitlines()
+    settings = dict(line.split(" = ") for line in lines if not line.startswith("#"))
+    assert settings == {
+        "net.ipv4.tcp_keepalive_time": "30",
+        "net.ipv4.tcp_keepalive_intvl": "5",
+        "net.ipv4.tcp_keepalive_probes": "3",
+        "net.ipv4.tcp_retries2": "6",
+    }
+
+
+def test_logs_that_were_never_fetched_are_removed_after_two_weeks() -> None:
+    lines = (ROOT / "roles/component/files/airflow-logs.conf").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == ["e /var/log/airflow/* - - - 14d"]
+
+
+# ---- who may log in -----------------------------------------------------------------------------------------
+
+
+def test_keys_run_commands_and_are_forwarded_and_open_nothing_else(changed: Rendered) -> None:
+    assert changed.text("authorized_keys").splitlines() == [
+        "restrict,port-forwarding ssh-ed25519 AAAA first",
+        "restrict,port-forwarding ssh-ed25519 BBBB second",
+    ]
+
+
+def test_nobody_else_logs_in_where_no_key_is_given(rendered: Rendered) -> None:
+    assert rendered.text("authorized_keys") == ""
 
 
 # ---- the shared file system ---------------------------------------------------------------------------------
