@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
+import socket
 import subprocess
 import time
+import urllib.parse
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -15,6 +18,9 @@ from typing import IO, Any
 import boto3
 import pytest
 import testinfra
+
+# What scenarios share of their tests: its assertions are to explain themselves like theirs.
+pytest.register_assert_rewrite("components")
 
 WAY = (
     Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "freehold" / "molecule" / "ssh_config"
@@ -140,27 +146,153 @@ def closed(aws: Callable[[str], Any]) -> Callable[[str], contextlib.AbstractCont
 
     @contextlib.contextmanager
     def context(name: str) -> Iterator[None]:
-        ec2 = aws("ec2")
-        environment = {"Name": "tag:freehold:environment", "Values": ["molecule"]}
-        groups = ec2.describe_security_groups(Filters=[environment])["SecurityGroups"]
-        group = next(group for group in groups if group["GroupName"].endswith(f"-{name}"))
+        group = security_group(aws, name)
         rules = {"GroupId": group["GroupId"], "IpPermissions": group["IpPermissions"]}
-        ec2.revoke_security_group_ingress(**rules)
+        aws("ec2").revoke_security_group_ingress(**rules)
         try:
             yield
         finally:
-            ec2.authorize_security_group_ingress(**rules)
+            aws("ec2").authorize_security_group_ingress(**rules)
 
     return context
 
 
+@pytest.fixture(scope="session")
+def opened(aws: Callable[[str], Any]) -> Callable[[str, int], contextlib.AbstractContextManager[None]]:
+    """Give a context in which a port of what carries a security group is open to everybody, this machine included."""
+
+    @contextlib.contextmanager
+    def context(name: str, port: int) -> Iterator[None]:
+        anybody = [{"CidrIp": "0.0.0.0/0"}]
+        permissions = [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": anybody}]
+        rules = {"GroupId": security_group(aws, name)["GroupId"], "IpPermissions": permissions}
+        aws("ec2").authorize_security_group_ingress(**rules)
+        try:
+            yield
+        finally:
+            aws("ec2").revoke_security_group_ingress(**rules)
+
+    return context
+
+
+def security_group(aws: Callable[[str], Any], name: str) -> dict[str, Any]:
+    """Return a security group of the scenarios' environment."""
+    environment = {"Name": "tag:freehold:environment", "Values": ["molecule"]}
+    groups = aws("ec2").describe_security_groups(Filters=[environment])["SecurityGroups"]
+    found: dict[str, Any] = next(group for group in groups if group["GroupName"] == f"molecule-{name}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def reachable(machine: Machine) -> Callable[[int], bool]:
+    """Tell whether this machine, which carries no security group of the environment, reaches a port of the host."""
+    private = machine.run("ip -4 route get 192.0.2.1 | sed -n 's/.* src \\([^ ]*\\) .*/\\1/p'")
+
+    def ask(port: int) -> bool:
+        try:
+            with socket.create_connection((private, port), timeout=3):
+                return True
+        except OSError:
+            return False
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def secret_values(aws: Callable[[str], Any]) -> dict[str, str]:
+    """All secrets of the environment by name, and the passwords within them."""
+    client = aws("secretsmanager")
+    names = [
+        secret["Name"]
+        for page in client.get_paginator("list_secrets").paginate()
+        for secret in page["SecretList"]
+        if secret["Name"].startswith("freehold/molecule/")
+    ]
+    assert names
+    return {name: client.get_secret_value(SecretId=name)["SecretString"] for name in names}
+
+
+class Airflow:
+    """Airflow's API, asked from the host under test, where it is near."""
+
+    URL = "http://api-server.molecule.internal:8080"
+
+    def __init__(self, machine: Machine, password: str) -> None:
+        self.machine, self.password = machine, password
+        self.token = ""
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """Return the decoded answer to a request that must succeed."""
+        said = json.dumps(body) if body is not None else ""
+        done = self.machine.run(
+            "curl --silent --show-error --fail-with-body --max-time 60 --request %s --header %s"
+            " --header 'Content-Type: application/json' --data %s %s",
+            *(method, f"Authorization: Bearer {self.token}", said, f"{self.URL}{path}"),
+        )
+        return json.loads(done) if done else None
+
+    def log_in(self) -> None:
+        """Get a token."""
+        self.token = self.ask("POST", "/auth/token", {"username": "admin", "password": self.password})["access_token"]
+
+    def begin(self, dag: str, **conf: Any) -> str:
+        """Begin a run of a DAG, once Airflow knows it; return its path."""
+        path = f"/api/v2/dags/{dag}"
+        known = "curl --silent --fail --output /dev/null --header %s %s"
+        self.machine.until(
+            f"Airflow knows {dag}",
+            lambda: self.machine.host.run(known, f"Authorization: Bearer {self.token}", self.URL + path).rc == 0,
+        )
+        self.ask("PATCH", path, {"is_paused": False})
+        begun = self.ask("POST", f"{path}/dagRuns", {"logical_date": None, "conf": conf})
+        return f"{path}/dagRuns/{urllib.parse.quote(begun['dag_run_id'])}"
+
+    def tasks(self, run: str) -> list[dict[str, Any]]:
+        """Return the task instances of a run."""
+        found: list[dict[str, Any]] = self.ask("GET", f"{run}/taskInstances")["task_instances"]
+        return found
+
+    def is_running(self, run: str) -> bool:
+        """Return whether a worker works on every task of a run."""
+        tasks = self.tasks(run)
+        return bool(tasks) and all(task["state"] == "running" for task in tasks)
+
+    def state(self, run: str) -> str:
+        """Return the state of a run."""
+        return str(self.ask("GET", run)["state"])
+
+    def ended(self, run: str, seconds: float = SECONDS) -> str:
+        """Return the state in which a run ends."""
+        return str(
+            self.machine.until(
+                f"{run} ends",
+                lambda: (lambda state: state if state in ("success", "failed") else "")(self.state(run)),
+                seconds,
+            )
+        )
+
+    def log(self, run: str, task: dict[str, Any]) -> str:
+        """Return what Airflow shows of a task's log."""
+        path = f"{run}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
+        return json.dumps(self.ask("GET", path)["content"])
+
+
+@pytest.fixture(scope="session")
+def airflow(machine: Machine, secret_values: dict[str, str]) -> Airflow:
+    """Airflow, where the scenario runs one, with its administrator logged in."""
+    made = Airflow(machine, secret_values["freehold/molecule/admin_password"])
+    made.log_in()
+    return made
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the journal of the units that a failed test is about: those in ``UNITS`` of its module."""
+    """Show the journal of the units a failed test is about: its component's, or those in ``UNITS`` of its module."""
     report = yield
     machine = getattr(item, "funcargs", {}).get("machine")
     if report.failed and machine is not None:
-        for unit in getattr(getattr(item, "module", None), "UNITS", ()):
+        component = getattr(getattr(item, "instance", None), "unit", None)
+        for unit in [component] if component else getattr(getattr(item, "module", None), "UNITS", ()):
             try:
                 report.sections.append((f"journal of {unit}", machine.journal(unit)))
             except RuntimeError as error:

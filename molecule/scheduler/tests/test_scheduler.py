@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scheduler, dag-processor and triggerer on their host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from components import Component, container, running
+
+UNITS = ("airflow-scheduler.service", "airflow-dag-processor.service", "airflow-triggerer.service")
+
+
+class TestScheduler(Component):
+    """One component, with its defaults."""
+
+    name = "scheduler"
+    works = "airflow scheduler"
+    memory_mib = 1638
+    listens = ("127.0.0.1:8974",)
+    secrets = ("sql_alchemy_conn", "fernet_key", "jwt_secret", "broker_url", "result_backend")
+    environment = ("AIRFLOW__CORE__PARALLELISM=32",)
+
+
+class TestDagProcessor(Component):
+    """One component, with its defaults."""
+
+    name = "dag-processor"
+    works = "airflow dag-processor"
+    memory_mib = 1638
+    secrets = ("sql_alchemy_conn", "fernet_key")
+    environment = (
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL=5",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES=2",
+        "FREEHOLD_WORKER_HOSTS=molecule-scheduler-1",
+    )
+
+
+class TestTriggerer(Component):
+    """One component, with its defaults."""
+
+    name = "triggerer"
+    works = "airflow triggerer"
+    memory_mib = 1228
+    # The log of running triggers; both families, because it asks for `::`.
+    listens = ("0.0.0.0:8794", "[::]:8794")
+    secrets = ("sql_alchemy_conn", "fernet_key", "api_secret_key")
+
+
+def test_the_health_of_the_scheduler_is_told_on_the_host_alone(machine: Any) -> None:
+    # 200, and not a word.
+    machine.run("curl --silent --show-error --fail http://127.0.0.1:8974/health")
+    private = machine.run("hostname --all-ip-addresses").split()[0]
+    machine.fails("curl --silent --max-time 3 %s", f"http://{private}:8974/health")
+
+
+def test_the_logs_of_triggers_are_for_api_servers_alone(machine: Any, reachable: Callable[[int], bool]) -> None:
+    assert not reachable(8794)
+    # Not even one that gets there is told anything without a token.
+    status = "curl --silent --output /dev/null --write-out '%%{http_code}' %s"
+    assert machine.run(status, "http://127.0.0.1:8794/log/x") == "403"
+
+
+def test_the_published_dags_are_parsed(machine: Any) -> None:
+    known = "docker container exec airflow-dag-processor airflow dags list --output plain"
+    found = machine.run(f"{known} 2>/dev/null")
+    assert "molecule_sleeper" in found
+    assert "freehold_smoke" in found
+
+
+def test_one_that_wants_more_memory_than_its_limit_takes_no_other_with_it(machine: Any) -> None:
+    before = {name: running(machine, name) for name in ("scheduler", "dag-processor", "triggerer")}
+    limit = container(machine, "triggerer")["HostConfig"]["Memory"]
+    taken = f"docker container exec airflow-triggerer python -c 'x = bytearray({limit}); print(len(x))'"
+    assert machine.host.run(taken).rc == 137
+    assert {name: running(machine, name) for name in before} == before

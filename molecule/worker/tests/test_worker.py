@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The celery worker: what it has of the environment, and that no task is lost by a stop, a late broker or a reboot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from components import Component, container, is_up, main_process
+
+UNITS = ("airflow-worker.service", "airflow-scheduler.service", "airflow-api-server.service", "valkey-server.service")
+UNIT = UNITS[0]
+
+
+class TestWorker(Component):
+    """One component, with its defaults."""
+
+    name = "worker"
+    works = "celeryd: celery@molecule-worker-1.molecule.internal:MainProcess"
+    memory_mib = 3481
+    processes = 4096
+    stop_seconds = 3600
+    # The log of running tasks; both families, because it asks for `::`.
+    listens = ("0.0.0.0:8793", "[::]:8793")
+    secrets = ("broker_url", "result_backend", "api_secret_key")
+    environment = (
+        "AIRFLOW__CELERY__WORKER_CONCURRENCY=8",
+        "FREEHOLD_WORKER_HOSTS=molecule-worker-1",
+    )
+
+
+def test_it_takes_tasks_from_the_default_queue_and_its_own(machine: Any) -> None:
+    assert container(machine, "worker")["Config"]["Cmd"] == [
+        "celery",
+        "worker",
+        "--queues",
+        "default,molecule-worker-1",
+    ]
+
+
+def test_it_has_no_way_into_the_database(machine: Any) -> None:
+    environment = machine.run("docker container exec airflow-worker env")
+    assert "this-process-has-no-database.invalid" in environment
+    assert "PGSSL" not in environment
+
+
+def test_tasks_run_from_both_queues_and_their_logs_are_kept(machine: Any, airflow: Any) -> None:
+    run = airflow.begin("freehold_smoke")
+    assert airflow.ended(run) == "success"
+    tasks = airflow.tasks(run)
+    assert {task["queue"] for task in tasks} == {"default", "molecule-worker-1"}
+    assert {task["hostname"] for task in tasks} == {"molecule-worker-1.molecule.internal"}
+    task = tasks[0]
+    machine.until("the log is in the bucket", lambda: "Answered on" in airflow.log(run, task), 60)
+    # Uploaded is kept once.
+    machine.until(
+        "nothing of it stays on the host",
+        lambda: not machine.run("find /var/log/airflow/worker -type f -path '*freehold_smoke*' -newermt '-1 minute'"),
+        60,
+    )
+
+
+def test_the_logs_of_running_tasks_are_for_api_servers_alone(machine: Any, reachable: Callable[[int], bool]) -> None:
+    assert not reachable(8793)
+    status = "curl --silent --output /dev/null --write-out '%%{http_code}' %s"
+    assert machine.run(status, "http://127.0.0.1:8793/log/x") == "403"
+
+
+def test_the_log_of_a_running_task_can_be_read_and_the_task_survives_a_stop(machine: Any, airflow: Any) -> None:
+    run = airflow.begin("molecule_sleeper", seconds=20)
+    machine.until("the task runs", lambda: airflow.is_running(run), 60)
+    (task,) = airflow.tasks(run)
+    machine.until("its log is shown while it runs", lambda: "Second" in airflow.log(run, task), 15)
+    machine.run("systemctl stop %s", UNIT)
+    try:
+        assert machine.unit(UNIT, "ActiveState", "Result") == {"ActiveState": "inactive", "Result": "success"}
+        assert airflow.ended(run, 30) == "success"
+        (ended,) = airflow.tasks(run)
+        assert ended["try_number"] == 1
+        # What is queued meanwhile waits for a worker, and is not lost either.
+        waiting = airflow.begin("molecule_sleeper", seconds=0)
+    finally:
+        machine.run("systemctl start %s", UNIT)
+    assert airflow.ended(waiting) == "success"
+    (late,) = airflow.tasks(waiting)
+    assert late["try_number"] == 1
+
+
+def test_it_comes_up_by_itself_when_the_broker_comes_late(machine: Any, airflow: Any) -> None:
+    machine.run("systemctl stop valkey-server.service %s", UNIT)
+    try:
+        machine.run("systemctl start --no-block %s", UNIT)
+        machine.until("its container runs", lambda: main_process(machine, "worker"), 60)
+        assert not machine.is_active(UNIT), "it counts as ready without a broker"
+    finally:
+        machine.run("systemctl start valkey-server.service")
+    machine.until("it is ready", lambda: is_up(machine, "worker"), 240)
+    assert airflow.ended(airflow.begin("molecule_sleeper", seconds=0)) == "success"
