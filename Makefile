@@ -150,7 +150,8 @@ molecule: setup ## Roles, each on a host of its own in the lab
 	@for scenario in $(MOLECULE); do molecule test --scenario-name $$scenario; done
 
 # In the order roles stand on each other, so that the first failure is the one to look at.
-MOLECULE := docker time valkey efs
+MOLECULE := docker time valkey efs authorized_keys trust webserver scheduler worker component alternative uninstall \
+	provisioning teardown readmes
 
 .PHONY: acceptance
 acceptance: setup ## Bring an environment up in the lab and look at it as its users do

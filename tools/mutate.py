@@ -42,7 +42,10 @@ DOCUMENTATION = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
 SCENARIOS = {
     **{role: role for role in ("docker", "time", "trust", "valkey", "efs", "webserver", "scheduler", "worker")},
     **dict.fromkeys(("component", "migrate", "dags"), "component"),
+    "authorized_keys": "authorized_keys",
 }
+# Entry points that take a role away again.
+UNINSTALLING = ("uninstall", "forget")
 ROW = re.compile(r"^\| `(?P<file>[^`]+)` (?P<number>\d+) \| (?P<judge>[^|]+) \| (?P<seconds>\d+) \|$")
 SURVIVOR = re.compile(r"^\* `(?P<file>[^`]+)` (?P<number>\d+), `` (?P<text>.*?) ``: (?P<reason>.*)$")
 MADE = re.compile(r"^Seed (?P<seed>\d+), commit (?P<commit>[0-9a-f]+)\.$", re.MULTILINE)
@@ -152,7 +155,8 @@ def judges(file: str) -> Iterator[Judge]:
     yield Judge("the roles' variables", ["python", "tools/check_role_variables.py"])
     yield Judge("unit tests", pytest(["tests/unit/roles"]))
     if role in SCENARIOS:
-        yield Judge("molecule", ["molecule", "test", "--scenario-name", SCENARIOS[role]])
+        scenario = "uninstall" if Path(file).stem in UNINSTALLING else SCENARIOS[role]
+        yield Judge("molecule", ["molecule", "test", "--scenario-name", scenario])
     else:
         word = re.compile(rf"""["'/]{role}(/[a-z_]+)?["']""")
         tests = sorted((TREE / "tests" / "integration" / "provisioning").glob("test_*.py"))

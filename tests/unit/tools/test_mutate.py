@@ -104,3 +104,25 @@ def test_the_page_remembers_verdicts_of_its_commit_and_reasons_for_longer() -> N
     assert reasons == {("roles/a/tasks/b.yml", "when: `y`"): "it is so"}
     assert mutate.known(text, lines, 5, "other") == ([], reasons)
     assert mutate.known(text, lines, 6, "abc123") == ([], reasons)
+
+
+def test_what_takes_a_role_away_is_judged_where_roles_are_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mutate, "TREE", tmp_path)
+
+    def scenarios(file: str) -> list[str]:
+        return [judge.command[-1] for judge in mutate.judges(file) if judge.name == "molecule"]
+
+    assert scenarios("roles/efs/tasks/main.yml") == ["efs"]
+    assert scenarios("roles/migrate/tasks/main.yml") == ["component"]
+    for file in ("efs/tasks/uninstall.yml", "worker/tasks/uninstall.yml", "component/tasks/forget.yml"):
+        assert scenarios(f"roles/{file}") == ["uninstall"]
+
+
+def test_every_role_with_a_scenario_has_one_and_make_runs_it() -> None:
+    makefile = (mutate.ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    run = next(line for line in makefile.splitlines() if line.startswith("MOLECULE :=")).split()[2:]
+    assert set(mutate.SCENARIOS.values()) | {"uninstall"} <= set(run)
+    for name in run:
+        assert (mutate.ROOT / "molecule" / name / "molecule.yml").is_file(), name
