@@ -94,7 +94,8 @@ lint: $(VENV)/locked ## Ansible, YAML, Python and workflow linters and the proje
 	ruff check .
 	ruff format --check .
 	mypy
-	ansible-lint --offline --strict
+	# Not the user's own folder, where an installed copy of this collection would be looked at instead.
+	ANSIBLE_HOME=$(CURDIR)/.ansible ansible-lint --offline --strict
 	python tools/check_argument_specs.py
 	python tools/check_role_variables.py
 

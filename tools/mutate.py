@@ -174,7 +174,7 @@ def pytest(paths: list[str]) -> list[str]:
 
 def fails(judge: Judge) -> bool:
     """Whether a judge notices. One that does not end in time has noticed."""
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(TREE / "ansible.cfg")}
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(TREE / "ansible.cfg"), "ANSIBLE_HOME": str(TREE / ".ansible")}
     log = (TREE.parent / "last.log").open("w", encoding="utf-8")
     with (
         log,
