@@ -301,3 +301,33 @@ def test_a_missing_file_of_an_earlier_copy_is_taken_from_the_shared_file_system(
     (copies.ensure(store, "aaa") / "run.sh").unlink()
     published = put("bbb", TREE | {"second.py": b"print('second')\n"})
     assert tree_hash(read_tree(copies.ensure(store, "bbb"))) == published.tree
+
+
+def test_a_folder_that_somebody_replaced_by_a_file_is_a_folder_again(
+    store: Store, copies: Copies, put: Publish
+) -> None:
+    published = put("aaa", TREE)
+    path = copies.ensure(store, "aaa")
+    shutil.rmtree(path / "pack age")
+    (path / "pack age").write_bytes(b"")
+    assert tree_hash(read_tree(copies.ensure(store, "aaa"))) == published.tree
+
+
+def test_a_link_to_elsewhere_in_a_folders_place_is_not_written_through(
+    store: Store, copies: Copies, put: Publish, tmp_path: Path
+) -> None:
+    published = put("aaa", TREE)
+    path = copies.ensure(store, "aaa")
+    shutil.rmtree(path / "pack age")
+    (tmp_path / "elsewhere").mkdir()
+    (path / "pack age").symlink_to(tmp_path / "elsewhere")
+    assert tree_hash(read_tree(copies.ensure(store, "aaa"))) == published.tree
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_notes_of_copies_that_are_gone_go_with_the_next_copy(store: Store, copies: Copies, put: Publish) -> None:
+    put("aaa", TREE)
+    shutil.rmtree(copies.ensure(store, "aaa"))
+    put("bbb", TREE)
+    copies.ensure(store, "bbb")
+    assert {path.name.split(".")[0] for path in copies.notes.iterdir()} == {"bbb"}

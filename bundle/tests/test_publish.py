@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -210,9 +211,27 @@ def member(name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE) -> io
     return made
 
 
+def empty_archive() -> io.BytesIO:
+    made = io.BytesIO()
+    tarfile.open(fileobj=made, mode="w").close()
+    made.seek(0)
+    return made
+
+
+def stream_with(name: str) -> io.BytesIO:
+    """A stream that ends in a content of a strange name."""
+    made = io.BytesIO(gzip.decompress(stream("aaa", TREE).getvalue()))
+    with tarfile.open(fileobj=made, mode="a") as opened:
+        opened.addfile(tarfile.TarInfo(name))
+    made.seek(0)
+    return made
+
+
 @pytest.mark.parametrize(
     ("sent", "message"),
     [
+        (empty_archive(), "the stream is empty"),
+        (stream_with("../../etc/passwd"), "which is no SHA-256"),
         (member("device", kind=tarfile.CHRTYPE), "which is no file"),
         (member("dag.py", b"1"), "begins with 'dag.py'"),
         (member("stream.json", b"[]"), "can't be read"),
