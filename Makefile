@@ -150,7 +150,8 @@ integration: lab-up ## Roles and modules against the lab's API alone
 molecule: setup ## Roles, each on a host of its own in the lab
 	@for scenario in $(MOLECULE); do molecule test --scenario-name $$scenario; done
 
-# In the order roles stand on each other, so that the first failure is the one to look at.
+# In the order roles stand on each other, so that the first failure is the one to look at. Not vm, whose processors are
+# emulated: it is run by its name.
 MOLECULE := docker time valkey efs authorized_keys trust webserver scheduler worker component alternative uninstall \
 	provisioning teardown readmes
 
