@@ -106,6 +106,44 @@ def test_check_mode_writes_nothing(network: Network) -> None:
     assert network.aws.writes == []
 
 
+def test_check_mode_says_of_what_is_there_what_would_become_of_it(network: Network) -> None:
+    network.run(network.table("private", [0], 0))
+    assert not network.run(network.table("private", [0], 0), check=True)["changed"]
+    changed = network.table("private", [1], 1)
+    would = network.run(changed, check=True)
+    assert network.aws.writes == []
+    assert network.ways() == {network.subnets[0]: network.gateways[0]}
+    did = network.run(changed)
+    assert did["changes"] == would["changes"]
+    assert network.aws.writes == ["ReplaceRoute", "AssociateRouteTable", "DisassociateRouteTable"]
+    assert did["diff"][0] == {
+        "before_header": "lab-private 0.0.0.0/0",
+        "after_header": "lab-private 0.0.0.0/0",
+        "before": f"{network.gateways[0]}\n",
+        "after": f"{network.gateways[1]}\n",
+    }
+    assert not network.run(changed)["changed"]
+    assert network.aws.writes == []
+
+
+def test_a_new_table_carries_its_name_and_the_environment(network: Network) -> None:
+    network.run(network.table("private", [0], 0))
+    ((tags,),) = [request["TagSpecifications"] for request in network.aws.asked("CreateRouteTable")]
+    assert tags["ResourceType"] == "route-table"
+    assert {tag["Key"]: tag["Value"] for tag in tags["Tags"]} == {**TAGS, "Name": "lab-private"}
+
+
+def test_a_table_of_another_environment_is_not_taken_for_it(network: Network) -> None:
+    theirs = network.ec2.create_route_table(
+        VpcId=network.vpc_id,
+        TagSpecifications=[{"ResourceType": "route-table", "Tags": [{"Key": "Name", "Value": "lab-private"}]}],
+    )["RouteTable"]["RouteTableId"]
+    network.run(network.table("private", [0], 0))
+    (table,) = network.ec2.describe_route_tables(RouteTableIds=[theirs])["RouteTables"]
+    assert [route for route in table["Routes"] if route["GatewayId"] != "local"] == []
+    assert table["Associations"] == []
+
+
 def test_what_ec2_refuses_is_said(network: Network) -> None:
     table = network.table("private", [0], 0)
     result = network.run({**table, "subnet_ids": ["subnet-0123456789abcdef0"]})

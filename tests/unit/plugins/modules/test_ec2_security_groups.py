@@ -89,6 +89,45 @@ def test_another_description_of_a_rule_is_changed_in_place(aws: Any, vpc_id: str
     assert aws.writes == ["UpdateSecurityGroupRuleDescriptionsIngress"]
 
 
+def test_check_mode_says_what_it_would_take_away_and_leaves_it(aws: Any, vpc_id: str) -> None:
+    run(aws, vpc_id)
+    assert not run(aws, vpc_id, check=True)["changed"]
+    closed = {**GROUPS, "webserver": {"description": "Behind"}}
+    would = run(aws, vpc_id, closed, check=True)
+    assert aws.writes == []
+    assert len(groups_of(aws, vpc_id)["lab-webserver"]["IpPermissions"]) == 1
+    did = run(aws, vpc_id, closed)
+    assert aws.writes == ["RevokeSecurityGroupIngress"]
+    assert (did["changes"], did["diff"]) == (would["changes"], would["diff"])
+    assert did["diff"] == [
+        {
+            "before_header": "lab-webserver ingress",
+            "after_header": "lab-webserver ingress",
+            "before": "tcp 8080 load_balancer\n",
+            "after": "",
+        }
+    ]
+    assert not run(aws, vpc_id, closed)["changed"]
+    assert aws.writes == []
+
+
+def test_a_new_rule_comes_before_the_old_one_goes(aws: Any, vpc_id: str) -> None:
+    run(aws, vpc_id)
+    moved = {**GROUPS, "webserver": {"description": "Behind", "ingress": [{"ports": [8443], "groups": ["load_balancer"]}]}}
+    run(aws, vpc_id, moved)
+    assert aws.writes == ["AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"]
+
+
+def test_a_new_group_carries_its_name_and_the_environment(aws: Any, vpc_id: str) -> None:
+    run(aws, vpc_id)
+    tags = groups_of(aws, vpc_id)["lab-load-balancer"]["Tags"]
+    assert {tag["Key"]: tag["Value"] for tag in tags} == {**TAGS, "Name": "lab-load-balancer"}
+
+
+def test_what_ec2_refuses_is_said(aws: Any) -> None:
+    assert run(aws, "vpc-0123456789abcdef0")["msg"].startswith("The security groups can't be made")
+
+
 def test_a_group_of_somebody_else_is_refused(aws: Any, vpc_id: str) -> None:
     aws.client("ec2").create_security_group(GroupName="lab-webserver", Description="x", VpcId=vpc_id)
     result = run(aws, vpc_id)

@@ -57,6 +57,36 @@ def test_records_that_are_not_named_stay_without_purge(aws: Any, zone_id: str) -
 def test_check_mode_writes_nothing(aws: Any, zone_id: str) -> None:
     assert run(aws, zone_id, RECORDS, check=True)["changed"]
     assert aws.writes == []
+    run(aws, zone_id, RECORDS)
+    assert not run(aws, zone_id, RECORDS, check=True)["changed"]
+    would = run(aws, zone_id, [{**RECORDS[0], "ttl": 60}], check=True, purge=True)["changes"]
+    assert aws.writes == []
+    assert run(aws, zone_id, [{**RECORDS[0], "ttl": 60}], purge=True)["changes"] == would
+
+
+def test_another_age_or_value_replaces_the_record(aws: Any, zone_id: str) -> None:
+    run(aws, zone_id, RECORDS)
+    changed = [{**RECORDS[0], "ttl": 60}, {**RECORDS[1], "values": ["10.20.0.8"]}]
+    result = run(aws, zone_id, changed)
+    (request,) = aws.asked("ChangeResourceRecordSets")
+    assert [change["Action"] for change in request["ChangeBatch"]["Changes"]] == ["UPSERT", "UPSERT"]
+    assert result["diff"][1] == {
+        "before_header": "broker.lab.internal. A",
+        "after_header": "broker.lab.internal. A",
+        "before": "broker.lab.internal. A 30 10.20.0.7\n",
+        "after": "broker.lab.internal. A 30 10.20.0.8\n",
+    }
+    assert not run(aws, zone_id, changed)["changed"]
+
+
+def test_what_was_purged_is_not_purged_again(aws: Any, zone_id: str) -> None:
+    run(aws, zone_id, RECORDS)
+    result = run(aws, zone_id, [], purge=True)
+    assert [entry["after"] for entry in result["diff"]] == ["", ""]
+    assert not run(aws, zone_id, [], purge=True)["changed"]
+    assert aws.writes == []
+    kept = aws.client("route53").list_resource_record_sets(HostedZoneId=zone_id)["ResourceRecordSets"]
+    assert {record["Type"] for record in kept} == {"NS", "SOA"}
 
 
 def test_an_alias_is_compared_without_capitals_and_dots(aws: Any, zone_id: str) -> None:

@@ -85,3 +85,47 @@ def test_without_an_age_nothing_is_ever_deleted(aws: Any) -> None:
     (rule,) = aws.client("s3").get_bucket_lifecycle_configuration(Bucket=NAME)["Rules"]
     assert "Expiration" not in rule
     assert not run(aws, expiration_days=None)["changed"]
+
+
+def test_a_key_of_ones_own_encrypts_and_may_be_changed(aws: Any) -> None:
+    key, other = "alias/freehold", "alias/other"
+    run(aws, kms_key_id=key)
+    (rule,) = aws.client("s3").get_bucket_encryption(Bucket=NAME)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+    assert rule["BucketKeyEnabled"]
+    assert not run(aws, kms_key_id=key)["changed"]
+    assert names(run(aws, check=True, kms_key_id=other)) == ["encryption"]
+    assert aws.writes == []
+    assert names(run(aws, kms_key_id=other)) == ["encryption"]
+    assert aws.writes == ["PutBucketEncryption"]
+    assert not run(aws, kms_key_id=other)["changed"]
+
+
+def test_uploads_that_were_given_up_are_removed(aws: Any) -> None:
+    run(aws)
+    assert names(run(aws, incomplete_upload_days=2)) == ["lifecycle"]
+    (rule,) = aws.client("s3").get_bucket_lifecycle_configuration(Bucket=NAME)["Rules"]
+    assert (rule["Status"], rule["AbortIncompleteMultipartUpload"]) == ("Enabled", {"DaysAfterInitiation": 2})
+
+
+def test_objects_belong_to_the_account_whoever_writes_them(aws: Any) -> None:
+    run(aws)
+    s3 = aws.client("s3")
+    (rule,) = s3.get_bucket_ownership_controls(Bucket=NAME)["OwnershipControls"]["Rules"]
+    assert rule["ObjectOwnership"] == "BucketOwnerEnforced"
+    s3.put_bucket_ownership_controls(
+        Bucket=NAME, OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerPreferred"}]}
+    )
+    assert names(run(aws)) == ["object_ownership"]
+
+
+def test_a_bucket_that_an_interrupted_run_left_without_tags_is_finished(aws: Any) -> None:
+    aws.client("s3").create_bucket(Bucket=NAME, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    assert "tags" in names(run(aws))
+    assert not run(aws)["changed"]
+
+
+def test_the_bucket_lies_in_the_region_that_was_asked_for(aws: Any) -> None:
+    run(aws)
+    (request,) = aws.asked("CreateBucket")
+    assert request["CreateBucketConfiguration"] == {"LocationConstraint": "eu-west-1"}
