@@ -162,7 +162,8 @@ def broken_files(client: Client) -> list[str]:
         errors = client.import_errors()
     except ApiError as error:
         return [f"import errors can't be read: {error}"]
-    return [f"{error['filename']} can't be parsed: {error['stack_trace'].strip().splitlines()[-1]}" for error in errors]
+    lines = [(error["filename"], (error["stack_trace"] or "").strip().splitlines()) for error in errors]
+    return [f"{file} can't be parsed: {trace[-1] if trace else 'Airflow does not say why'}" for file, trace in lines]
 
 
 def run_to_its_end(module: AnsibleModule, client: Client) -> dict[str, Any]:

@@ -21,6 +21,9 @@ class Airflow:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
+        self.queries: list[str] = []
+        self.bodies: list[dict[str, Any] | None] = []
+        self.settings: list[dict[str, Any]] = []
         self.answers: dict[str, list[Any]] = {
             "POST /auth/token": [{"access_token": "t0ken"}],
             "GET /api/v2/dags/smoke": [{"is_paused": True}],
@@ -38,11 +41,14 @@ class Airflow:
     def task(name: str, state: str | None, queue: str = "h") -> dict[str, Any]:
         return {"task_id": name, "state": state, "queue": queue, "hostname": "h.x", "try_number": 1, "map_index": -1}
 
-    def open(self, url: str, method: str, headers: dict[str, str], **_: Any) -> io.BytesIO:
-        path = url.removeprefix("https://airflow").split("?")[0]
+    def open(self, url: str, method: str, headers: dict[str, str], data: str | None, **settings: Any) -> io.BytesIO:
+        path, _, query = url.removeprefix("https://airflow").partition("?")
         key = f"{method} {path}"
         self.asked.append(key)
         self.headers.append(headers)
+        self.queries.append(query)
+        self.bodies.append(json.loads(data) if data else None)
+        self.settings.append(settings)
         answers = self.answers.get(key, [404])
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, int):
@@ -100,6 +106,25 @@ def test_a_run_is_followed_to_its_end_and_a_log_is_read(airflow: Airflow, run_da
     assert airflow.headers[1]["Authorization"] == "Bearer t0ken"
 
 
+def test_each_request_says_what_airflow_needs_to_know(airflow: Airflow, run_dag: Run) -> None:
+    run_dag(conf={"day": "today"}, ca_path="/etc/ca.pem")
+    asked = dict(zip(airflow.asked, zip(airflow.bodies, airflow.queries, strict=True), strict=True))
+    assert asked["POST /auth/token"] == ({"username": "admin", "password": "pw"}, "")
+    # Without the mask Airflow would take what is not said for what is to be emptied.
+    assert asked["PATCH /api/v2/dags/smoke"] == ({"is_paused": False}, "update_mask=is_paused")
+    # Airflow 3 wants the date, and null means a run of its own, beside the schedule.
+    assert asked["POST /api/v2/dags/smoke/dagRuns"] == ({"logical_date": None, "conf": {"day": "today"}}, "")
+    assert asked[TASKS] == (None, "limit=1000")
+    assert asked[f"{TASKS}/a/logs/1"] == (None, "map_index=-1&full_content=true")
+    assert all("Authorization" in headers for headers in airflow.headers[1:])
+    with_body = [headers for headers, body in zip(airflow.headers, airflow.bodies, strict=True) if body is not None]
+    assert {headers["Content-Type"] for headers in with_body} == {"application/json"}
+    # TLS is verified against the authority that was named, past any proxy, and no request waits without end.
+    assert {tuple(sorted(settings.items())) for settings in airflow.settings} == {
+        (("ca_path", "/etc/ca.pem"), ("timeout", 30), ("use_proxy", False))
+    }
+
+
 def test_a_dag_that_runs_already_is_not_unpaused(airflow: Airflow, run_dag: Run) -> None:
     airflow.answers["GET /api/v2/dags/smoke"] = [{"is_paused": False}]
     run_dag()
@@ -125,6 +150,12 @@ def test_an_unknown_dag_is_reported_with_the_files_that_can_not_be_parsed(airflo
     assert result["failed"]
     assert "does not know the DAG smoke after 5 s" in result["msg"]
     assert "smoke.py can't be parsed: ModuleNotFoundError: pandas" in result["msg"]
+
+
+def test_a_file_of_which_airflow_does_not_say_why_is_named_all_the_same(airflow: Airflow, run_dag: Run) -> None:
+    airflow.answers["GET /api/v2/dags/smoke"] = [404]
+    airflow.answers["GET /api/v2/importErrors"] = [{"import_errors": [{"filename": "smoke.py", "stack_trace": ""}]}]
+    assert "smoke.py can't be parsed: Airflow does not say why" in run_dag()["msg"]
 
 
 def test_a_wrong_password_is_one_sentence_without_the_password(airflow: Airflow, run_dag: Run) -> None:
