@@ -113,7 +113,8 @@ def test_check_mode_says_what_it_would_take_away_and_leaves_it(aws: Any, vpc_id:
 
 def test_a_new_rule_comes_before_the_old_one_goes(aws: Any, vpc_id: str) -> None:
     run(aws, vpc_id)
-    moved = {**GROUPS, "webserver": {"description": "Behind", "ingress": [{"ports": [8443], "groups": ["load_balancer"]}]}}
+    ingress = [{"ports": [8443], "groups": ["load_balancer"]}]
+    moved = {**GROUPS, "webserver": {"description": "Behind", "ingress": ingress}}
     run(aws, vpc_id, moved)
     assert aws.writes == ["AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress"]
 
