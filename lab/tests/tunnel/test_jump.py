@@ -341,7 +341,8 @@ def test_new_connections_leave_an_old_tunnel_to_those_that_are_on_it(environment
     environment.config.write_text(re.sub("--max-seconds 3600", "--max-seconds 16", text))
     seen = environment.directory / "seen"
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(environment.ssh, "test-scheduler-1", f"until test -e {seen}; do sleep 0.1; done; echo first")
+        command = f"until test -e {seen}; do sleep 0.1; done; echo first"
+        first = pool.submit(environment.ssh, "test-scheduler-1", command)
         assert eventually(lambda: len(environment.sockets()) == 1)
         [socket_of_first] = environment.sockets()
         made = float(socket_of_first.name.split("-")[1])
