@@ -10,8 +10,9 @@ candidates. Each deletion is made in a clone of the last commit below build/muta
 cost (`judges`), until the first one fails.
 
 ``PAGE`` is written anew after each deletion, with the survivors and room for a reason; a reason that is there already
-is kept for the same line. Deletions that the page already tells of at the same commit are not made again, so an
-interrupted run goes on where it was. The status is 1 when fewer than 90 % were caught.
+is kept for the same line. Deletions that the page already tells of are not made again, so an interrupted run goes on
+where it was, also after commits that changed neither roles nor plugins; survivors get another chance where more than
+documentation changed. The status is 1 when fewer than 90 % were caught.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TREE = ROOT / "build" / "mutate" / "tree"
 STRATA = ("roles/*/templates", "roles/*/tasks", "plugins")
+# What a commit may change without any test's verdict changing.
+UNJUDGED = ("docs/", "README.md", "CHANGELOG.rst", "changelogs/")
 DEMANDED = 90
 SECONDS = 3600
 # Keys of a task or a play that change nothing but what is shown.
@@ -249,23 +252,40 @@ def page(verdicts: list[Verdict], reasons: dict[tuple[str, str], str], seed: int
     )
 
 
-def known(text: str, lines: Iterable[Line], seed: int, commit: str) -> tuple[list[Verdict], dict[tuple[str, str], str]]:
-    """What an earlier page tells: verdicts on these lines, if it is of the same seed and commit, and reasons."""
+def changed_since(commit: str) -> list[str]:
+    """The files in which the last commit differs from an earlier one; everything, where that is not known here."""
+    try:
+        return git("diff", "--name-only", commit, "HEAD").splitlines()
+    except subprocess.CalledProcessError:
+        return ["plugins/"]
+
+
+def known(
+    text: str, lines: Iterable[Line], seed: int, changed: Callable[[str], list[str]]
+) -> tuple[list[Verdict], dict[tuple[str, str], str]]:
+    """What an earlier page tells: reasons, and those verdicts of the same seed that still hold.
+
+    A deletion that was noticed is noticed by later tests, too, while roles and plugins are the same.
+    """
     reasons = {}
     for row in text.splitlines():
         told = SURVIVOR.match(row)
         if told and told["reason"] != NO_REASON:
             reasons[told["file"], told["text"]] = told["reason"]
     made = MADE.search(text)
-    if not made or (int(made["seed"]), made["commit"]) != (seed, commit):
+    if not made or int(made["seed"]) != seed:
+        return [], reasons
+    files = [file for file in changed(made["commit"]) if not file.startswith(UNJUDGED)]
+    if any(below(file, folder) for file in files for folder in ("roles", "plugins")):
         return [], reasons
     rows = [found for row in text.splitlines() if (found := ROW.match(row))]
     by_place = {(line.file, line.number): line for line in lines}
-    return [
+    verdicts = [
         Verdict(by_place[place], "" if row["judge"] == "nobody" else row["judge"], int(row["seconds"]))
         for row in rows
         if (place := (row["file"], int(row["number"]))) in by_place
-    ], reasons
+    ]
+    return [verdict for verdict in verdicts if verdict.judge or not files], reasons
 
 
 def prepare() -> None:
@@ -287,7 +307,7 @@ def main(arguments: list[str]) -> int:
     commit = git("rev-parse", "--short", "HEAD")
     lines = sample(asked.seed, asked.count)
     earlier = asked.page.read_text(encoding="utf-8") if asked.page.exists() else ""
-    verdicts, reasons = known(earlier, lines, asked.seed, commit)
+    verdicts, reasons = known(earlier, lines, asked.seed, changed_since)
     done = {verdict.line for verdict in verdicts}
     sound: set[tuple[str, ...]] = set()
     prepare()

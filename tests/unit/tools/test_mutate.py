@@ -93,17 +93,29 @@ def test_a_judge_notices_by_failing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert mutate.fails(mutate.Judge("hangs", ["sleep", "60"]))
 
 
-def test_the_page_remembers_verdicts_of_its_commit_and_reasons_for_longer() -> None:
+def test_the_page_remembers_verdicts_while_they_hold_and_reasons_for_longer() -> None:
     lines = [mutate.Line("plugins/a.py", 3, "x = 1"), mutate.Line("roles/a/tasks/b.yml", 4, "when: `y`")]
     verdicts = [mutate.Verdict(lines[0], "unit tests", 7), mutate.Verdict(lines[1], "", 90)]
     text = mutate.page(verdicts, {("roles/a/tasks/b.yml", "when: `y`"): "it is so"}, 5, "abc123", 3)
     assert "**1 of 2 deletions were noticed, 50 %.** The run is not finished: 3 lines were drawn." in text
     assert "* `roles/a/tasks/b.yml` 4, `` when: `y` ``: it is so" in text
-    found, reasons = mutate.known(text, lines, 5, "abc123")
-    assert found == verdicts
-    assert reasons == {("roles/a/tasks/b.yml", "when: `y`"): "it is so"}
-    assert mutate.known(text, lines, 5, "other") == ([], reasons)
-    assert mutate.known(text, lines, 6, "abc123") == ([], reasons)
+    reasons = {("roles/a/tasks/b.yml", "when: `y`"): "it is so"}
+
+    def after(*files: str, seed: int = 5) -> tuple[list[mutate.Verdict], dict[tuple[str, str], str]]:
+        return mutate.known(text, lines, seed, {"abc123": list(files)}.__getitem__)
+
+    assert after() == (verdicts, reasons)
+    assert after("docs/mutation.md", "README.md") == (verdicts, reasons)
+    # More tests may notice more.
+    assert after("docs/mutation.md", "tests/unit/test_a.py") == (verdicts[:1], reasons)
+    assert after("roles/a/defaults/main.yml") == ([], reasons)
+    assert after("plugins/b.py") == ([], reasons)
+    assert after(seed=6) == ([], reasons)
+
+
+def test_nothing_is_the_same_since_a_commit_that_is_not_there() -> None:
+    assert mutate.changed_since("HEAD") == []
+    assert mutate.changed_since("0" * 40) == ["plugins/"]
 
 
 def test_what_takes_a_role_away_is_judged_where_roles_are_taken_away(
