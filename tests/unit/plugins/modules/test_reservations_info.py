@@ -278,6 +278,23 @@ def test_offerings_of_databases_and_nodes_have_the_same_form(aws: Any, answer: A
     assert [(item["id"], item["currency"], item["total"]) for item in found] == [("node-offer", "", 170.82)]
 
 
+@pytest.mark.parametrize(
+    ("service", "given", "named"),
+    [
+        ("ec2", {"multi_az": True}, "multi_az"),
+        ("elasticache", {"multi_az": True}, "multi_az"),
+        ("rds", {"zone": "eu-west-1a"}, "zone"),
+        ("rds", {"tenancy": "dedicated", "offering_class": "convertible"}, "tenancy and no offering_class"),
+    ],
+)
+def test_what_a_service_does_not_sell_is_refused_without_asking(
+    aws: Any, service: str, given: dict[str, Any], named: str
+) -> None:
+    result = aws.run(reserved_offerings_info, service=service, type="x", product="y", **given)
+    assert result["msg"] == f"Reservations of {service} have no {named}."
+    assert aws.operations == []
+
+
 def test_no_offering_is_an_empty_list(aws: Any, answer: Answer) -> None:
     answer("ec2", "describe_reserved_instances_offerings", {"ReservedInstancesOfferings": []})
     assert aws.run(reserved_offerings_info, **WANTED)["offerings"] == []
