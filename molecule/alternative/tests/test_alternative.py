@@ -101,7 +101,7 @@ def test_the_worker_takes_tasks_from_the_queues_it_was_given_and_its_own(machine
 
 
 def test_three_tasks_at_once_and_no_more(machine: Any) -> None:
-    titles = machine.run("docker container top airflow-worker -eo args")
+    titles = machine.run("docker container top airflow-worker -eo pid,args")
     assert len({line for line in titles.splitlines() if "ForkPoolWorker" in line}) == 3
 
 
