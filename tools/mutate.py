@@ -138,14 +138,19 @@ def below(file: str, folder: str) -> bool:
     return len(parts) == len(wanted) and all(want in ("*", part) for want, part in zip(wanted, parts, strict=True))
 
 
+def tests_of(file: Path) -> list[Path]:
+    """The unit tests that name a file of plugins/: a module by its name, a part of a package by the package's, too."""
+    words = [re.compile(rf"\b{re.escape(word)}\b") for word in (*file.parts[1:-1], file.stem)]
+    tests = sorted((TREE / "tests" / "unit" / "plugins").rglob("test_*.py"))
+    return [test for test in tests if all(word.search(test.read_text(encoding="utf-8")) for word in words)]
+
+
 def judges(file: str) -> Iterator[Judge]:
     """The tests that look at a file, the quick ones first."""
     if file.startswith("plugins/"):
         yield Judge("ruff", ["ruff", "check", "--quiet", file])
         yield Judge("mypy", ["mypy", "--no-error-summary", file])
-        name = re.sub(r"^_|\.py$", "", Path(file).name)
-        nearest = sorted(path for path in (TREE / "tests" / "unit" / "plugins").rglob("test_*.py") if name in path.name)
-        if nearest:
+        if nearest := tests_of(Path(file).relative_to("plugins")):
             yield Judge("unit tests", pytest([str(path.relative_to(TREE)) for path in nearest]))
         yield Judge("unit tests", [*pytest(["tests/unit"]), "--numprocesses=2"])
         yield Judge("unit tests", pytest(["lab/tests/tunnel"]))

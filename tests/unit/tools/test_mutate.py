@@ -118,6 +118,17 @@ def test_nothing_is_the_same_since_a_commit_that_is_not_there() -> None:
     assert mutate.changed_since("0" * 40) == ["plugins/"]
 
 
+def test_the_tests_that_name_a_file_of_the_plugins_judge_it_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mutate, "TREE", mutate.ROOT)
+
+    def names(file: str) -> list[str]:
+        return [path.name for path in mutate.tests_of(Path(file))]
+
+    assert names("modules/reserved_offerings_info.py") == ["test_reservations_info.py"]
+    assert names("module_utils/_airflow/api.py") == ["test_airflow_dag_run.py"]
+    assert names("modules/not_there.py") == []
+
+
 def test_what_takes_a_role_away_is_judged_where_roles_are_taken_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
