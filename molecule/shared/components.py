@@ -205,12 +205,14 @@ class Component:
     def test_its_settings_are_what_the_scenario_says(self, machine: Any) -> None:
         assert set(self.environment) <= set(container(machine, self.name)["Config"]["Env"])
 
-    # ---- what may happen to it -------------------------------------------------------------------------------
-
     def test_the_reboot_stopped_it_in_its_time(self, machine: Any) -> None:
         said = machine.run(f"journalctl --boot=-1 --no-pager --output=cat --unit={self.unit}")
         assert f"Stopped {self.unit}" in said
         assert "timed out" not in said and "SIGKILL" not in said
+
+
+class EnduringComponent(Component):
+    """A component, and what it does when it is killed and when it is stopped; each costs a start."""
 
     def test_killed_it_comes_back(self, machine: Any) -> None:
         killed = main_process(machine, self.name)

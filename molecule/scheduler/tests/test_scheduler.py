@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from components import Component, container, running
+from components import EnduringComponent, container, running
 
 UNITS = ("airflow-scheduler.service", "airflow-dag-processor.service", "airflow-triggerer.service")
 
 
-class TestScheduler(Component):
+class TestScheduler(EnduringComponent):
     """One component, with its defaults."""
 
     name = "scheduler"
@@ -22,7 +22,7 @@ class TestScheduler(Component):
     environment = ("AIRFLOW__CORE__PARALLELISM=32",)
 
 
-class TestDagProcessor(Component):
+class TestDagProcessor(EnduringComponent):
     """One component, with its defaults."""
 
     name = "dag-processor"
@@ -36,7 +36,7 @@ class TestDagProcessor(Component):
     )
 
 
-class TestTriggerer(Component):
+class TestTriggerer(EnduringComponent):
     """One component, with its defaults."""
 
     name = "triggerer"

@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from components import Component, asked_by, is_up
+from components import EnduringComponent, asked_by, is_up
 
 UNITS = ("airflow-api-server.service",)
 URL = "http://api-server.molecule.internal:8080"
 
 
-class TestApiServer(Component):
+class TestApiServer(EnduringComponent):
     """One component, with its defaults."""
 
     name = "api-server"

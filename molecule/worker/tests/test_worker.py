@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from components import Component, container, is_up, main_process
+from components import EnduringComponent, container, is_up, main_process
 
 UNITS = ("airflow-worker.service", "airflow-scheduler.service", "airflow-api-server.service", "valkey-server.service")
 UNIT = UNITS[0]
 
 
-class TestWorker(Component):
+class TestWorker(EnduringComponent):
     """One component, with its defaults."""
 
     name = "worker"
