@@ -55,6 +55,34 @@ def is_up(machine: Any, name: str, not_pid: int = 0) -> bool:
     return machine.is_active(f"airflow-{name}.service") and main_process(machine, name) not in (0, not_pid)
 
 
+def come_back_when_killed(machine: Any, *names: str) -> None:
+    """Kill components, all at once, as the kernel would; see each ready again."""
+    killed = {name: main_process(machine, name) for name in names}
+    machine.run(f"kill -KILL {' '.join(map(str, killed.values()))}")
+    for name, process in killed.items():
+        machine.until(f"{name} is ready again", lambda name=name, process=process: is_up(machine, name, process), 240)
+
+
+def stop_and_start(machine: Any, *names: str) -> None:
+    """Stop components, all at once, and start them; a stop is a success, a start lasts until they are ready."""
+    units = " ".join(f"airflow-{name}.service" for name in names)
+    machine.run(f"systemctl stop {units}")
+    try:
+        see_stopped(machine, *names)
+    finally:
+        machine.run(f"systemctl start {units}")
+    for name in names:
+        assert is_up(machine, name)
+
+
+def see_stopped(machine: Any, *names: str) -> None:
+    """See that components were stopped and neither failed nor left a process."""
+    for name in names:
+        shown = machine.unit(f"airflow-{name}.service", "ActiveState", "Result")
+        assert shown == {"ActiveState": "inactive", "Result": "success"}, name
+        assert main_process(machine, name) == 0
+
+
 class Component:
     """What is looked at; the values are those of a role's defaults where they are the same for most components."""
 
@@ -209,22 +237,3 @@ class Component:
         said = machine.run(f"journalctl --boot=-1 --no-pager --output=cat --unit={self.unit}")
         assert f"Stopped {self.unit}" in said
         assert "timed out" not in said and "SIGKILL" not in said
-
-
-class EnduringComponent(Component):
-    """A component, and what it does when it is killed and when it is stopped; each costs a start."""
-
-    def test_killed_it_comes_back(self, machine: Any) -> None:
-        killed = main_process(machine, self.name)
-        machine.run("kill -KILL %s", str(killed))
-        machine.until(f"{self.name} is ready again", lambda: is_up(machine, self.name, killed), self.ready_seconds)
-
-    def test_a_stop_is_a_success_and_a_start_lasts_until_it_is_ready(self, machine: Any) -> None:
-        machine.run("systemctl stop %s", self.unit)
-        try:
-            shown = machine.unit(self.unit, "ActiveState", "Result")
-            assert shown == {"ActiveState": "inactive", "Result": "success"}
-            assert main_process(machine, self.name) == 0
-        finally:
-            machine.run("systemctl start %s", self.unit)
-        assert is_up(machine, self.name)

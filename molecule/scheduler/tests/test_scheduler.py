@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from components import EnduringComponent, container, running
+from components import Component, come_back_when_killed, container, running, stop_and_start
 
-UNITS = ("airflow-scheduler.service", "airflow-dag-processor.service", "airflow-triggerer.service")
+NAMES = ("scheduler", "dag-processor", "triggerer")
+UNITS = tuple(f"airflow-{name}.service" for name in NAMES)
 
 
-class TestScheduler(EnduringComponent):
+class TestScheduler(Component):
     """One component, with its defaults."""
 
     name = "scheduler"
@@ -22,7 +23,7 @@ class TestScheduler(EnduringComponent):
     environment = ("AIRFLOW__CORE__PARALLELISM=32",)
 
 
-class TestDagProcessor(EnduringComponent):
+class TestDagProcessor(Component):
     """One component, with its defaults."""
 
     name = "dag-processor"
@@ -36,7 +37,7 @@ class TestDagProcessor(EnduringComponent):
     )
 
 
-class TestTriggerer(EnduringComponent):
+class TestTriggerer(Component):
     """One component, with its defaults."""
 
     name = "triggerer"
@@ -69,8 +70,16 @@ def test_the_published_dags_are_parsed(machine: Any) -> None:
 
 
 def test_one_that_wants_more_memory_than_its_limit_takes_no_other_with_it(machine: Any) -> None:
-    before = {name: running(machine, name) for name in ("scheduler", "dag-processor", "triggerer")}
+    before = {name: running(machine, name) for name in NAMES}
     limit = container(machine, "triggerer")["HostConfig"]["Memory"]
     taken = f"docker container exec airflow-triggerer python -c 'x = bytearray({limit}); print(len(x))'"
     assert machine.host.run(taken).rc == 137
     assert {name: running(machine, name) for name in before} == before
+
+
+def test_killed_they_come_back(machine: Any) -> None:
+    come_back_when_killed(machine, *NAMES)
+
+
+def test_a_stop_is_a_success_and_a_start_lasts_until_they_are_ready(machine: Any) -> None:
+    stop_and_start(machine, *NAMES)

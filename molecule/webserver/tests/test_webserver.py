@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from components import EnduringComponent, asked_by, is_up
+from components import Component, asked_by, come_back_when_killed, is_up, main_process, see_stopped
 
 UNITS = ("airflow-api-server.service",)
 URL = "http://api-server.molecule.internal:8080"
 
 
-class TestApiServer(EnduringComponent):
+class TestApiServer(Component):
     """One component, with its defaults."""
 
     name = "api-server"
@@ -58,11 +58,18 @@ def test_a_load_balancer_in_the_vpc_is_believed_who_asks_and_nobody_else_is(mach
     assert not asked_by(machine, "http://127.0.0.1:8080/api/v2/version", "198.51.100.2")
 
 
-def test_it_comes_up_by_itself_when_the_database_comes_late(machine: Any, closed: Any) -> None:
-    with closed("database"):
-        machine.run("systemctl stop airflow-api-server.service")
-        machine.run("systemctl start --no-block airflow-api-server.service")
-        machine.until(
-            "it has tried", lambda: "Started" not in machine.unit("airflow-api-server.service", "SubState")["SubState"]
-        )
-    machine.until("it is ready", lambda: is_up(machine, "api-server"), 240)
+def test_killed_it_comes_back(machine: Any) -> None:
+    come_back_when_killed(machine, "api-server")
+
+
+def test_stopped_and_started_it_comes_up_by_itself_when_the_database_comes_late(machine: Any, closed: Any) -> None:
+    machine.run("systemctl stop airflow-api-server.service")
+    try:
+        see_stopped(machine, "api-server")
+        with closed("database"):
+            machine.run("systemctl start --no-block airflow-api-server.service")
+            machine.until("its container runs", lambda: main_process(machine, "api-server"), 60)
+            assert not machine.is_active("airflow-api-server.service"), "it counts as ready without a database"
+    finally:
+        machine.run("systemctl start airflow-api-server.service")
+    assert is_up(machine, "api-server")

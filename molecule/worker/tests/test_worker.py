@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from components import EnduringComponent, container, is_up, main_process
+from components import Component, come_back_when_killed, container, is_up, main_process, see_stopped
 
 UNITS = ("airflow-worker.service", "airflow-scheduler.service", "airflow-api-server.service", "valkey-server.service")
 UNIT = UNITS[0]
 
 
-class TestWorker(EnduringComponent):
+class TestWorker(Component):
     """One component, with its defaults."""
 
     name = "worker"
@@ -73,7 +73,7 @@ def test_the_log_of_a_running_task_can_be_read_and_the_task_survives_a_stop(mach
     machine.until("its log is shown while it runs", lambda: "Second" in airflow.log(run, task), 15)
     machine.run("systemctl stop %s", UNIT)
     try:
-        assert machine.unit(UNIT, "ActiveState", "Result") == {"ActiveState": "inactive", "Result": "success"}
+        see_stopped(machine, "worker")
         assert airflow.ended(run, 30) == "success"
         (ended,) = airflow.tasks(run)
         assert ended["try_number"] == 1
@@ -84,6 +84,10 @@ def test_the_log_of_a_running_task_can_be_read_and_the_task_survives_a_stop(mach
     assert airflow.ended(waiting) == "success"
     (late,) = airflow.tasks(waiting)
     assert late["try_number"] == 1
+
+
+def test_killed_it_comes_back(machine: Any) -> None:
+    come_back_when_killed(machine, "worker")
 
 
 def test_it_comes_up_by_itself_when_the_broker_comes_late(machine: Any, airflow: Any) -> None:
