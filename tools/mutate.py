@@ -40,6 +40,8 @@ DEMANDED = 90
 SECONDS = 3600
 # Keys of a task or a play that change nothing but what is shown.
 SHOWN_ONLY = re.compile(r"^(- )?(name|label|quiet|loop_control):")
+# How a line begins that only people read, in one of the languages of templates.
+REMARKS = ("#", "{#", "{{ ansible_managed", "; {{ ansible_managed")
 DOCUMENTATION = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
 # Roles that run on hosts, and the scenario of molecule that shows what they do there.
 SCENARIOS = {
@@ -113,7 +115,8 @@ def candidates(file: str, source: str) -> Iterator[Line]:
     for number, text in enumerate(source.splitlines(), 1):
         bare = text.strip()
         shown = file.endswith((".yml", ".yaml")) and SHOWN_ONLY.match(bare)
-        if bare and not bare.startswith(("#", "{#")) and bare != "---" and number not in skipped and not shown:
+        remark = bare.startswith(REMARKS) or bare == "---"
+        if bare and not remark and number not in skipped and not shown:
             yield Line(file, number, bare)
 
 
