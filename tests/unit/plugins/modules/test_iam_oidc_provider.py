@@ -7,8 +7,6 @@ from ansible_collections.freehold.airflow.plugins.modules import iam_oidc_provid
 
 URL = "https://token.actions.githubusercontent.com"
 ARN = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-
-
 TAGS = {"freehold:environment": "lab"}
 
 
