@@ -10,6 +10,7 @@ import os
 import tarfile
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from freehold_airflow.publish import (
     move_pointer,
     publish,
     retain,
+    undisturbed,
 )
 from freehold_airflow.release import Difference, Manifest, Pointer, ReleaseError, Store, read_tree, tree_hash
 
@@ -352,12 +354,28 @@ def test_a_clock_that_jumps_back_costs_no_release_that_is_used(
     assert Store(root).releases() == ["aaa", "ccc", "ddd"]
 
 
-@pytest.mark.parametrize("harm", [b"", b"no gzip", None])
-def test_a_damaged_manifest_that_nobody_needs_goes(root: Path, put: Publish, harm: bytes | None) -> None:
+def rewritten(path: Path, **changes: Any) -> bytes:
+    """A manifest that says something else, as if somebody had written it so."""
+    return gzip.compress(json.dumps(json.loads(gzip.decompress(path.read_bytes())) | changes).encode())
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda _: b"",
+        lambda _: b"no gzip",
+        lambda path: path.read_bytes()[:-30],
+        lambda path: path.with_name("bbb.json.gz").read_bytes(),
+        lambda path: rewritten(path, tree="0" * 64),
+        lambda path: rewritten(path, entries=[{"path": "../up", "target": "x"}]),
+        lambda path: rewritten(path, entries=["up"]),
+    ],
+)
+def test_a_damaged_manifest_that_nobody_needs_goes(root: Path, put: Publish, harm: Callable[[Path], bytes]) -> None:
     for name in ("aaa", "bbb", "ccc"):
         put(name, TREE | {f"{name}.py": name.encode()})
     path = root / "releases" / "aaa.json.gz"
-    path.write_bytes(path.read_bytes()[:-30] if harm is None else harm)
+    path.write_bytes(harm(path))
     done = retain(root, 10, set())
     assert (done.removed, done.left) == (["aaa"], {})
     assert look(root, every=True)["damaged"] == {}
@@ -375,6 +393,38 @@ def test_a_damaged_manifest_that_a_run_needs_keeps_every_pack(root: Path, put: P
     assert set((root / "packs").iterdir()) == packs
     # When nobody needs it any more, everything is in order again.
     assert retain(root, 0, set()).removed == ["aaa"]
+    assert look(root, every=True)["foreign"] == []
+
+
+def test_a_manifest_of_a_later_format_is_left_alone(root: Path, put: Publish) -> None:
+    for name in ("aaa", "bbb", "ccc"):
+        put(name, TREE | {f"{name}.py": name.encode()})
+    path = root / "releases" / "aaa.json.gz"
+    path.write_bytes(rewritten(path, format=2))
+    done = retain(root, 0, set())
+    assert (done.removed, done.left) == ([], {"aaa": "the manifest of aaa has format 2, not 1"})
+
+
+def test_retention_that_is_cut_off_in_the_middle_ends_there_and_the_next_goes_on(
+    root: Path, put: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("aaa", "bbb", "ccc", "ddd"):
+        put(name, {f"{name}.py": name.encode()})
+    unlink = Path.unlink
+
+    def hang(path: Path, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok)
+        monkeypatch.setattr("freehold_airflow.publish.time.clock_gettime", lambda _: 1e12)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", hang)
+        with pytest.raises(ReleaseError, match="not everything that nobody needs was removed"):
+            retain(root, 0, set(), Deadline(600))
+    monkeypatch.undo()
+    assert Store(root).releases() == ["bbb", "ccc", "ddd"]
+    # Packs go last, so that no release is there without its own.
+    assert not look(root, every=True)["damaged"]
+    assert retain(root, 0, set()).removed == ["bbb"]
     assert look(root, every=True)["foreign"] == []
 
 
@@ -434,6 +484,39 @@ def test_looking_at_all_finds_what_was_changed_by_hand(root: Path, put: Publish)
     assert found["whole"] is True
     assert sorted(found["damaged"]) == ["aaa", "bbb"]
     assert found["foreign"] == ["packs/note.txt"]
+
+
+def test_a_publication_that_is_going_on_is_not_taken_for_harm(root: Path, put: Publish) -> None:
+    put("aaa", TREE)
+    incoming = root / "packs" / ".incoming"
+    with ThreadPoolExecutor() as pool:
+        with exclusive(root):
+            incoming.touch()
+            looking = pool.submit(look, root, True, Deadline(60))
+            time.sleep(0.3)
+            assert not looking.done()
+            incoming.unlink()
+        assert looking.result(10)["foreign"] == []
+        # It reads beside others who only read.
+        incoming.touch()
+        with undisturbed(root):
+            assert look(root, True, Deadline(0))["foreign"] == ["packs/.incoming"]
+        with exclusive(root):
+            incoming.touch()
+            with pytest.raises(ReleaseError, match=r"going on after 0 s \(dags_proof_seconds\)"):
+                look(root, True, Deadline(0))
+    incoming.touch()
+    (root / ".incoming-current").touch()
+    # What a publication left that was killed is harm, until the next one.
+    assert look(root, every=True)["foreign"] == [".incoming-current", "packs/.incoming"]
+    put("aaa", TREE)
+    assert look(root, every=True)["foreign"] == []
+
+
+def test_harm_where_nobody_has_published_yet_is_told_without_a_lock(root: Path) -> None:
+    (root / "packs").mkdir(parents=True)
+    (root / "packs" / "note.txt").touch()
+    assert look(root, every=True)["foreign"] == ["packs/note.txt"]
 
 
 def test_a_pointer_that_cannot_be_read_is_told_from_none(root: Path, put: Publish) -> None:
@@ -653,7 +736,7 @@ def test_what_comes_too_late_changes_nothing_that_anybody_reads(
     monkeypatch.setattr(Store, "manifest", hang)
     words = {"write": ["--stream", str(sent)], "move": ["--release", "aaa"], "retain": ["--newest", "0"]}[action]
     assert main([action, "--root", str(root), "--seconds", "600", *words]) == 1
-    assert "took longer than 600 s" in capsys.readouterr().err
+    assert "took longer than 600 s (dags_proof_seconds)" in capsys.readouterr().err
     assert (root / "current").read_bytes() == before
     assert {"aaa", "bbb", "ccc"} <= set(Store(root).releases())
     assert not list(root.glob(".incoming*"))

@@ -32,7 +32,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from freehold_airflow.copies import Copies
 from freehold_airflow.release import (
@@ -56,6 +56,8 @@ MAX_PACKS = 8
 MAX_DEAD = 0.5
 
 LOCK = ".lock"
+# How the name of a file begins that is not complete yet.
+INCOMING = ".incoming"
 # How often a publication looks whether the one that it waits for is over.
 LOCK_SECONDS = 0.2
 # The exit status of a check that found errors, apart from that of one that could not be done.
@@ -90,7 +92,7 @@ class Deadline:
     def check(self, what: str) -> None:
         """Raise ReleaseError when it has passed; ``what`` is what must not be done now."""
         if self.over:
-            raise ReleaseError(f"this took longer than {self.seconds:g} s, so {what}")
+            raise ReleaseError(f"this took longer than {self.seconds:g} s (dags_proof_seconds), so {what}")
 
 
 UNLIMITED = Deadline()
@@ -101,17 +103,34 @@ def exclusive(root: Path, deadline: Deadline = UNLIMITED) -> Iterator[None]:
     """Be the only publisher; NFS 4.1 carries the lock between hosts. The file stays, or the lock means nothing."""
     root.mkdir(parents=True, exist_ok=True)
     with (root / LOCK).open("a") as opened:
-        while True:
-            try:
-                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if deadline.over:
-                    raise ReleaseError(
-                        f"another publication was still going on after {deadline.seconds:g} s"
-                    ) from error
-                time.sleep(LOCK_SECONDS)
+        _lock(opened, fcntl.LOCK_EX, deadline)
+        for folder in (root, root / RELEASES, root / PACKS):
+            # The lock is held: whatever has a temporary name was left by a publication that died.
+            for left in folder.glob(f"{INCOMING}*"):
+                left.unlink(missing_ok=True)
         yield
+
+
+@contextlib.contextmanager
+def undisturbed(root: Path, deadline: Deadline = UNLIMITED) -> Iterator[None]:
+    """Keep publishers away, beside others who only read. Where nobody has published yet there is nothing to lock."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(FileNotFoundError):
+            _lock(stack.enter_context((root / LOCK).open()), fcntl.LOCK_SH, deadline)
+        yield
+
+
+def _lock(opened: IO[str], kind: int, deadline: Deadline) -> None:
+    while True:
+        try:
+            fcntl.flock(opened, kind | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if deadline.over:
+                raise ReleaseError(
+                    f"another publication was still going on after {deadline.seconds:g} s (dags_proof_seconds)"
+                ) from error
+            time.sleep(LOCK_SECONDS)
 
 
 def write_pack(spool: Path, contents: Mapping[str, int], target: Path) -> Pack:
@@ -239,12 +258,9 @@ def _write(store: Store, wanted: Manifest, spool: Path, base: Manifest | None) -
     pack_bytes = 0
     for folder in (RELEASES, PACKS):
         (store.root / folder).mkdir(exist_ok=True)
-        # The lock is held: whatever has a temporary name was left by a publication that died.
-        for left in (store.root / folder).glob(".incoming*"):
-            left.unlink(missing_ok=True)
     if contents:
         _fetch(store, base, {sha256 for sha256 in contents if not (spool / sha256).exists()}, spool)
-        incoming = store.root / PACKS / ".incoming"
+        incoming = store.root / PACKS / INCOMING
         try:
             pack = write_pack(spool, contents, incoming)
             incoming.rename(store.pack_path(pack))
@@ -270,12 +286,21 @@ def _fetch(store: Store, base: Manifest | None, wanted: set[str], spool: Path) -
         raise ReleaseError(f"neither the stream nor its base holds the content {min(wanted)}")
 
 
-def look(root: Path, every: bool = False) -> dict[str, Any]:
+def look(root: Path, every: bool = False, deadline: Deadline = UNLIMITED) -> dict[str, Any]:
     """What is current, whether it is whole, why the pointer can't be read where there is one, and all releases' names.
 
     ``every`` looks at every release and for files that belong to none: ``damaged`` maps each release that is not whole
-    to the reason, ``foreign`` lists the paths.
+    to the reason, ``foreign`` lists the paths. A publication that is going on looks like both, so what was found is
+    looked at again when there is none; raises ReleaseError where that is not before the deadline.
     """
+    found = _look(root, every)
+    if every and (found["damaged"] or found["foreign"]):
+        with undisturbed(root, deadline):
+            found = _look(root, every)
+    return found
+
+
+def _look(root: Path, every: bool) -> dict[str, Any]:
     store = Store(root)
     pointer, trouble = None, ""
     try:
@@ -373,12 +398,12 @@ def retain(root: Path, newest: int, keep: set[str], deadline: Deadline = UNLIMIT
         kept = {*needed, *latest}
         gone = [release for release in manifests if release not in kept] + damaged
         named = {pack.sha256 for release in kept & manifests.keys() for pack in manifests[release].packs}
-        deadline.check("no release was removed")
-        for release in gone:
-            (root / RELEASES / f"{release}.json.gz").unlink()
-        for path in [] if left else (root / PACKS).iterdir():
-            if path.name.removesuffix(".tar.gz") not in named:
-                path.unlink()
+        paths = [root / RELEASES / f"{release}.json.gz" for release in gone]
+        if not left:
+            paths += [path for path in (root / PACKS).iterdir() if path.name.removesuffix(".tar.gz") not in named]
+        for path in paths:
+            deadline.check("not everything that nobody needs was removed")
+            path.unlink()
     return Retained(sorted(gone), left)
 
 
@@ -395,7 +420,7 @@ def move_pointer(root: Path, release: str, deadline: Deadline = UNLIMITED) -> Po
 
 
 def _replace(path: Path, content: bytes, deadline: Deadline = UNLIMITED) -> None:
-    temporary = path.with_name(f".incoming-{path.name}")
+    temporary = path.with_name(f"{INCOMING}-{path.name}")
     try:
         temporary.write_bytes(content)
         _sync(temporary)
@@ -424,7 +449,7 @@ def main(arguments: list[str] | None = None) -> int:
         added.add_argument("--root", type=Path, required=True, help="the folder of releases on the shared file system")
         if action == "look":
             added.add_argument("--all", action="store_true", help="look at every release, and for foreign files")
-        if action in ("write", "move", "retain"):
+        if action != "check":
             added.add_argument("--seconds", type=float, help="change nothing later than this (default: no limit)")
         if action in ("check", "write"):
             added.add_argument("--stream", type=Path, required=True)
@@ -450,7 +475,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _act(given: argparse.Namespace, deadline: Deadline) -> dict[str, Any]:
     if given.action == "look":
-        return look(given.root, given.all)
+        return look(given.root, given.all, deadline)
     if given.action == "move":
         return asdict(move_pointer(given.root, given.release, deadline))
     if given.action == "retain":

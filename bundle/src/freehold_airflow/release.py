@@ -133,10 +133,14 @@ class Manifest:
             with gzip.GzipFile(fileobj=io.BytesIO(stored)) as unpacked:
                 text = unpacked.read(MANIFEST_LIMIT + 1)
             if len(text) > MANIFEST_LIMIT:
-                raise ReleaseError(f"the manifest of {release} is larger than {MANIFEST_LIMIT} bytes")
+                raise DamagedError(f"the manifest of {release} is larger than {MANIFEST_LIMIT} bytes")
             document = json.loads(text)
             if document["format"] != FORMAT:
+                # A later version may have written it, which can read it.
                 raise ReleaseError(f"the manifest of {release} has format {document['format']}, not {FORMAT}")
+        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+            raise DamagedError(f"the manifest of {release} can't be read: {error!r}") from error
+        try:
             found = cls(
                 release=str(document["release"]),
                 entries=tuple(read_entry(item) for item in document["entries"]),
@@ -146,10 +150,12 @@ class Manifest:
                 created=str(document["created"]),
                 tree=_sha256(document["tree"]),
             )
-        except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        except ReleaseError as error:
+            raise DamagedError(str(error)) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedError(f"the manifest of {release} can't be read: {error!r}") from error
         if found.release != release:
-            raise ReleaseError(f"the manifest of {release} says that it is {found.release}")
+            raise DamagedError(f"the manifest of {release} says that it is {found.release}")
         return found
 
 
