@@ -37,7 +37,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]
 
 def facts(report: Mapping[str, Any]) -> list[tuple[str, object]]:
     """What is known of the release, in the words of readers; what a failed run does not know is left out."""
-    parsed = report.get("parsed") or {}
+    parsed, retained = report.get("parsed") or {}, report.get("retained") or {}
     found = [
         ("Release", report.get("release")),
         ("Before", report.get("before")),
@@ -45,6 +45,9 @@ def facts(report: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("Files", report.get("files")),
         ("Bytes sent", report.get("sent_bytes")),
         ("Parsed by Airflow after", f"{parsed['seconds']:.0f} s" if parsed.get("parsed") else None),
+        ("Releases removed", ", ".join(retained.get("removed", []))),
+        ("DAGs deleted", ", ".join(retained.get("deleted", []))),
+        ("DAGs not deleted, because they have unfinished runs", ", ".join(retained.get("kept", []))),
     ]
     return [(name, value) for name, value in found if value not in (None, "")]
 

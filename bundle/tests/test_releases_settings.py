@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The way to Airflow's database, taken from Secrets Manager without Airflow."""
+"""What is settled before Airflow is imported: the way to its database, and which DAGs a release has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import NoCredentialsError
 from freehold_airflow.release import ReleaseError
-from freehold_airflow.releases import use_database_only
+from freehold_airflow.releases import read_expected, use_database_only
 
 ENVIRONMENT = {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_SECRET": "sql_alchemy_conn",
@@ -51,3 +51,17 @@ def test_what_aws_refuses_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(boto3, "client", lambda _: SimpleNamespace(get_secret_value=refuse))
     with pytest.raises(ReleaseError, match="the address of Airflow's database can't be read"):
         use_database_only(dict(ENVIRONMENT))
+
+
+def test_a_report_with_errors_tells_no_dags() -> None:
+    dags = [{"dag_id": "one", "file": "one.py", "seconds": 0.1}]
+    assert read_expected(json.dumps({"dags": dags, "errors": []})) == {"one": "one.py"}
+    error = {"file": "two.py", "line": 3, "kind": "import", "message": "KeyError: 'NAME'"}
+    with pytest.raises(ReleaseError, match="not all of its DAGs are known, because two"):
+        read_expected(json.dumps({"dags": dags, "errors": [error]}))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"dags": []}', '{"dags": [{}], "errors": []}'])
+def test_what_is_no_report_tells_no_dags(text: str) -> None:
+    with pytest.raises(ReleaseError, match="the list of DAGs can't be read"):
+        read_expected(text)

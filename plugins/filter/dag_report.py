@@ -18,12 +18,15 @@ def dag_report(
     store: Mapping[str, Any] | None = None,
     parsed: Mapping[str, Any] | None = None,
     stopped: Sequence[str] = (),
+    retained: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the report as one dictionary.
 
     ``wanted`` tells the release; ``proofs`` has an answer of dag_proof for each of ``hosts``, an empty one for one that
     didn't answer. ``store`` is what ``look`` says of the shared file system, ``parsed`` what Airflow's database says.
     ``stopped`` are hosts that run no container, which is no problem: they catch up by themselves when they start.
+    ``retained`` tells what was removed: releases (``removed``; ``left``, with the reason, could not be read), DAGs
+    (``deleted``; ``kept`` have unfinished runs), and ``errors``.
     ``problems`` lists, one sentence each, all that is not as it should be.
     """
     containers: list[Row] = []
@@ -41,6 +44,7 @@ def dag_report(
         problems.append(f"the shared file system: {path} belongs to no release")
     if parsed and not parsed["parsed"]:
         problems += [f"Airflow: {error}" for error in unparsed(parsed)]
+    problems += (retained or {}).get("errors", [])
     return {
         **wanted,
         "exact": not problems,
@@ -49,6 +53,7 @@ def dag_report(
         "stopped": sorted(stopped),
         "store": dict(store or {}),
         "parsed": dict(parsed or {}),
+        "retained": dict(retained or {}),
     }
 
 
@@ -84,7 +89,24 @@ def dag_table(report: Mapping[str, Any]) -> list[str]:
     if report["parsed"].get("parsed"):
         summary += f", and Airflow has parsed it ({report['parsed']['seconds']:.0f} s)"
     away = [f"{host} is stopped and was not asked; it catches up when it starts." for host in report["stopped"]]
-    return [*lines, f"{summary}.", *away]
+    return [*lines, f"{summary}.", *away, *told(report["retained"])]
+
+
+def told(retained: Mapping[str, Any]) -> list[str]:
+    """Return what people should know of what was removed, or was not."""
+    lines = []
+    if removed := retained.get("removed"):
+        lines.append(f"Removed, because nobody needs them: {', '.join(map(short, removed))}.")
+    if deleted := retained.get("deleted"):
+        lines.append(f"Deleted from Airflow's database, with their history: {', '.join(deleted)}.")
+    if kept := retained.get("kept"):
+        lines.append(f"Not deleted, because they have unfinished runs: {', '.join(kept)}.")
+    lines += [
+        f"Release {short(release)} can't be read, and nobody knows which files it needs, so none was removed: {reason}."
+        " docs/deploy-dags.md says what to do."
+        for release, reason in sorted(retained.get("left", {}).items())
+    ]
+    return lines
 
 
 def short(release: str) -> str:

@@ -103,8 +103,8 @@ class Dags:
     def sync(self, ok: bool = True, **variables: Any) -> Run:
         return run("ansible-playbook", "playbooks/dag-sync.yml", *self.arguments(**variables), ok=ok)
 
-    def verify(self, ok: bool = True) -> Run:
-        return run("ansible-playbook", "playbooks/dag-verify.yml", *self.arguments(), ok=ok)
+    def verify(self, ok: bool = True, **variables: Any) -> Run:
+        return run("ansible-playbook", "playbooks/dag-verify.yml", *self.arguments(**variables), ok=ok)
 
     def report(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.report_file.read_text())

@@ -311,9 +311,13 @@ def wait(
     )
 
 
-def import_again(tree: Path, environment: Mapping[str, str]) -> dict[str, str] | None:
-    """Import a copy of a release as the dag-processor does; return its DAGs, or None where not all of it can be had."""
+def import_again(tree: Path, environment: Mapping[str, str], seconds: float = 30.0) -> dict[str, str] | None:
+    """Import a copy of a release as the dag-processor does; return its DAGs, or None where not all of it can be had.
+
+    One file may take ``seconds``.
+    """
     command = [sys.executable, "-m", "freehold_airflow.check", "--connected", "yes", "--root", str(tree)]
+    command += ["--import-seconds", str(seconds)]
     try:
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
             try:
@@ -321,9 +325,7 @@ def import_again(tree: Path, environment: Mapping[str, str]) -> dict[str, str] |
             finally:
                 # It ends its children then, which being killed would not.
                 process.terminate()
-        found = read_expected(said)
-        # A DAG whose file fails here only must not count as gone.
-        return None if json.loads(said).get("errors") else found
+        return read_expected(said)
     except (ReleaseError, OSError, subprocess.TimeoutExpired) as error:
         print(f"freehold_airflow.releases: {tree} was not imported again: {error}", file=sys.stderr)
         return None
@@ -408,11 +410,19 @@ def delete_gone(bundle: str, release: str, expected: Mapping[str, str], again: A
 
 
 def read_expected(text: str) -> dict[str, str]:
-    """Read which DAGs a release has, as DAG id and file, from a report of ``freehold_airflow.check``."""
+    """Read which DAGs a release has, as DAG id and file, from a report of ``freehold_airflow.check``.
+
+    A report with errors lacks DAGs that the release may well have, and which must not count as gone: ReleaseError.
+    """
     try:
-        return {str(dag["dag_id"]): str(dag["file"]) for dag in json.loads(text)["dags"]}
+        report = json.loads(text)
+        found = {str(dag["dag_id"]): str(dag["file"]) for dag in report["dags"]}
+        failed = [f"{error['file']} can't be imported ({error['message']})" for error in report["errors"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ReleaseError(f"the list of DAGs can't be read: {error!r}") from error
+    if failed:
+        raise ReleaseError(f"not all of its DAGs are known, because {', '.join(failed)}")
+    return found
 
 
 def use_database_only(environment: MutableMapping[str, str]) -> None:
@@ -459,6 +469,7 @@ def _parser() -> argparse.ArgumentParser:
         if name != "in-use":
             command.add_argument("--release", required=True)
             command.add_argument("--dags", required=True, help="a report of freehold_airflow.check, or - for stdin")
+            command.add_argument("--import-seconds", type=float, default=30.0, help="limit for one file (default: 30)")
         if name == "wait":
             command.add_argument("--seconds", type=float, default=120.0, help="how long to wait (default: 120)")
     return parser
@@ -479,7 +490,7 @@ def main(arguments: list[str] | None = None) -> int:
             release = check_name(given.release)
             expected = read_expected(sys.stdin.read() if given.dags == "-" else Path(given.dags).read_text())
             tree = Copies(bundle.storage, bundle.name).path(release)
-            again = partial(import_again, tree, environment) if tree.is_dir() else None
+            again = partial(import_again, tree, environment, given.import_seconds) if tree.is_dir() else None
             if given.command == "wait":
                 found = asdict(wait(bundle, release, expected, given.seconds, again))
             else:

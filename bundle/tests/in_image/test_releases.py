@@ -43,7 +43,9 @@ def dag(dag_id: str, doc: str = "") -> bytes:
 
 def expected(**files: str) -> str:
     """What the check would say of a release."""
-    return json.dumps({"dags": [{"dag_id": dag_id, "file": f"{file}.py"} for dag_id, file in files.items()]})
+    return json.dumps(
+        {"dags": [{"dag_id": dag_id, "file": f"{file}.py"} for dag_id, file in files.items()], "errors": []}
+    )
 
 
 class Command:
@@ -354,6 +356,9 @@ def test_a_file_that_fails_only_when_it_is_imported_again_takes_no_dag_away(
     (tree / "bad.py").write_bytes(dag("bad") + b"raise ValueError\n")
     assert releases.import_again(tree, os.environ) is None
     assert releases.import_again(tree / "nowhere", os.environ) is None
+    (tree / "bad.py").write_bytes(dag("slow") + b"import time\ntime.sleep(3)\n")
+    assert releases.import_again(tree, os.environ, seconds=1) is None
+    assert releases.import_again(tree, os.environ, seconds=20) == {"one": "one.py", "slow": "bad.py"}
     assert "was not imported again" in capfd.readouterr().err
 
 

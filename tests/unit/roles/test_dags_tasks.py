@@ -107,7 +107,7 @@ class Role:
         """Run parts of the role; return the facts they leave behind, and what Ansible printed."""
         facts = self.folder / "facts.json"
         facts.unlink(missing_ok=True)
-        names = ("dags_found", "dags_wanted", "dags_parsed_release", "dags_reported")
+        names = ("dags_found", "dags_wanted", "dags_parsed_release", "dags_retained", "dags_reported")
         left = "{{ dict(" + ", ".join(f"{name}={name} | default(none)" for name in names) + ") | to_json }}"
         block = [
             {"ansible.builtin.include_role": {"name": "freehold.airflow.dags", "tasks_from": part}} for part in parts
@@ -118,6 +118,8 @@ class Role:
             "diff": False,
         }
         tell["changed_when"] = False
+        # Whatever the play says of the way to the host.
+        tell["vars"] = {"ansible_connection": "local"}
         play = {
             "hosts": "localhost",
             "connection": "local",
@@ -194,12 +196,48 @@ def test_retention_names_what_it_could_not_read(role: Role) -> None:
     publish(role.shared, stream("aaa", TREE))
     publish(role.shared, stream("bbb", TREE | {"b.py": b"b"}))
     (role.shared / "releases" / "aaa.json.gz").write_bytes(b"")
-    _, said = role.run("retain", dags_parsed_release={**PARSED, "in_use": {"aaa": {"runs": 1}}})
+    facts, said = role.run("retain", dags_parsed_release={**PARSED, "in_use": {"aaa": {"runs": 1}}})
     assert "failed=0" in said
-    assert "Nobody knows which files of the shared file system release aaa needs" in said
+    assert list(facts["dags_retained"]["left"]) == ["aaa"]
+    assert facts["dags_retained"]["errors"] == []
     assert Store(role.shared).releases() == ["aaa", "bbb"]
-    _, said = role.run("retain", dags_parsed_release={**PARSED, "parsed": False}, dags_keep=0)
-    assert "changed=0" in said, "without a verdict it is not known what runs need"
+    unknown = {"removed": [], "left": {}, "deleted": [], "kept": [], "errors": []}
+    facts, said = role.run(
+        "retain", dags_parsed_release={**PARSED, "parsed": False}, dags_keep=0, dags_delete_gone=True
+    )
+    assert facts["dags_retained"] == unknown, "without a verdict it is not known what runs need"
+    assert "changed=0" in said
+
+
+def test_only_retention_deletes_dags_and_only_by_the_switch(role: Role) -> None:
+    publish(role.shared, stream("aaa", TREE))
+    role.tells(json.dumps(PARSED))
+    role.run("parsed", dags_delete_gone=True)
+    facts, said = role.run("retain", dags_parsed_release=PARSED)
+    assert "delete-gone" not in role.asked()
+    assert facts["dags_retained"]["deleted"] == []
+    role.tells(json.dumps({"bundle": "dags", "release": "aaa", "deleted": ["old"], "kept": ["busy"]}))
+    facts, said = role.run("retain", dags_parsed_release=PARSED, dags_delete_gone=True, dags_import_seconds=7)
+    assert "releases delete-gone --bundle dags --dags - --release aaa --import-seconds 7" in role.asked()
+    assert (facts["dags_retained"]["deleted"], facts["dags_retained"]["kept"]) == (["old"], ["busy"])
+    assert "changed=1" in said
+
+
+def test_what_could_not_be_removed_reaches_the_report(role: Role) -> None:
+    role.tells("", "Traceback\n  ...\nOperationalError: the database is away", 1)
+    facts, said = role.run(
+        "retain",
+        "report",
+        dags_parsed_release=PARSED,
+        dags_delete_gone=True,
+    )
+    # Nothing is published, so there is no pointer.
+    assert facts["dags_reported"]["problems"][0].startswith("old releases were not removed: The command 'retain' ended")
+    assert "the pointer is not at" in facts["dags_reported"]["problems"][0]
+    assert facts["dags_reported"]["problems"][1:] == [
+        "DAGs that are gone were not deleted: OperationalError: the database is away"
+    ]
+    assert "failed=1" in said
 
 
 def test_what_airflow_has_parsed_is_remembered(role: Role) -> None:
@@ -207,12 +245,26 @@ def test_what_airflow_has_parsed_is_remembered(role: Role) -> None:
     facts, _ = role.run("parsed")
     assert facts["dags_parsed_release"] == PARSED
     assert "container exec airflow-dag-processor timeout --kill-after=5 840 bash" in role.asked()
+    assert "--seconds 180" in role.asked()
+    # Whatever is said elsewhere, who only looks waits for nothing, and so nothing is deactivated.
+    role.run("parsed", dags_look_only=True, dags_parse_seconds=90)
+    assert "--seconds 0" in role.asked()
+
+
+def test_a_host_that_is_lost_meanwhile_is_a_part_of_the_report(role: Role) -> None:
+    lost: dict[str, Any] = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_connection": "ssh"}
+    facts, said = role.run("proof", "parsed", "retain", dags_components=["worker"], dags_delete_gone=True, **lost)
+    assert "failed=0" in said and "unreachable=0" in said
+    assert not facts["dags_parsed_release"]["parsed"]
+    assert "Connection refused" in facts["dags_parsed_release"]["error"]
+    facts, said = role.run("retain", dags_parsed_release=PARSED, dags_delete_gone=True, **lost)
+    assert ["Connection refused" in error for error in facts["dags_retained"]["errors"]] == [True, True]
 
 
 @pytest.mark.parametrize(
     ("out", "err", "status", "reason"),
     [
-        ("", "Error response from daemon: container 1 is not running", 1, "container 1 is not running"),
+        ("", "Error from daemon: container 1 is not running", 1, "Error from daemon: container 1 is not running"),
         ("", "Traceback\n  ...\nValueError: what", 1, "ValueError: what"),
         ("", "", 124, "it did not answer within 840 s"),
         ("{", "", 127, "it said nothing, and ended with status 127"),
@@ -241,8 +293,7 @@ def test_a_dag_processor_that_cannot_be_asked_is_reported_with_everything_else(
     assert not facts["dags_parsed_release"]["parsed"]
     written = json.loads(report.read_text())
     [problem] = written["problems"]
-    assert problem.startswith("Airflow: whether it has parsed this release is not known: ")
-    assert problem.endswith(reason)
+    assert problem == f"Airflow: whether it has parsed this release is not known: {reason}"
     assert [row["exact"] for row in written["containers"]] == [True]
     assert "Release aaa is exact in 1 of 1 containers." in said
     assert "failed=1" in said

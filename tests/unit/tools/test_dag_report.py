@@ -49,6 +49,13 @@ def test_an_exact_release_is_said_in_the_heading_and_proved_in_a_table() -> None
     )
 
 
+def test_what_was_removed_is_told() -> None:
+    retained = {"removed": ["aaa", "bbb"], "deleted": ["old"], "kept": ["busy"], "left": {}, "errors": []}
+    text = dag_report.markdown(reported(WANTED, [], [], retained=retained))
+    assert "| Releases removed | aaa, bbb |\n| DAGs deleted | old |\n" in text
+    assert "| DAGs not deleted, because they have unfinished runs | busy |" in text
+
+
 def test_a_host_that_did_not_answer_is_a_problem() -> None:
     text = dag_report.markdown(report(PROOF, {}))
     assert text.startswith("## DAG sync: **failed**, exact in 1 of 2 containers\n")

@@ -88,6 +88,29 @@ def test_what_is_wrong_on_the_shared_file_system_and_in_airflow_is_named() -> No
     assert "parsed" not in dag_table(report)[-1]
 
 
+def test_what_was_removed_is_told_and_what_could_not_be_is_a_problem() -> None:
+    retained = {
+        "removed": [RELEASE, "old"],
+        "left": {"torn": "the manifest of torn can't be read"},
+        "deleted": ["gone", "lost"],
+        "kept": ["busy"],
+        "errors": [],
+    }
+    report = dag_report(WANTED, [], [], parsed=parsed(), retained=retained)
+    assert report["exact"]
+    assert report["retained"] == retained
+    assert dag_table(report)[-4:] == [
+        "Removed, because nobody needs them: 3d3c42e5aac5, old.",
+        "Deleted from Airflow's database, with their history: gone, lost.",
+        "Not deleted, because they have unfinished runs: busy.",
+        "Release torn can't be read, and nobody knows which files it needs, so none was removed: the manifest of torn "
+        "can't be read. docs/deploy-dags.md says what to do.",
+    ]
+    failed = dag_report(WANTED, [], [], retained={"errors": ["old releases were not removed: full"]})
+    assert failed["problems"] == ["old releases were not removed: full"]
+    assert len(dag_table(failed)) == 2
+
+
 def test_a_dag_processor_that_does_not_look_is_named() -> None:
     report = dag_report(WANTED, [], [], parsed=parsed(parsed=False))
     assert report["problems"] == ["Airflow: it has not looked at this release within 4 s"]
