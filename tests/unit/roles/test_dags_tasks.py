@@ -201,7 +201,7 @@ def test_retention_names_what_it_could_not_read(role: Role) -> None:
     assert list(facts["dags_retained"]["left"]) == ["aaa"]
     assert facts["dags_retained"]["errors"] == []
     assert Store(role.shared).releases() == ["aaa", "bbb"]
-    unknown = {"removed": [], "left": {}, "deleted": [], "kept": [], "errors": []}
+    unknown: dict[str, Any] = {"removed": [], "left": {}, "deleted": [], "kept": [], "errors": []}
     facts, said = role.run(
         "retain", dags_parsed_release={**PARSED, "parsed": False}, dags_keep=0, dags_delete_gone=True
     )
