@@ -46,6 +46,7 @@ def facts(report: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("Bytes sent", report.get("sent_bytes")),
         ("Parsed by Airflow after", f"{parsed['seconds']:.0f} s" if parsed.get("parsed") else None),
         ("Releases removed", ", ".join(retained.get("removed", []))),
+        ("Releases that can't be read, because of which no old file was removed", ", ".join(retained.get("left", {}))),
         ("DAGs deleted", ", ".join(retained.get("deleted", []))),
         ("DAGs not deleted, because they have unfinished runs", ", ".join(retained.get("kept", []))),
     ]

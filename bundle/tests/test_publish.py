@@ -31,7 +31,7 @@ from freehold_airflow.publish import (
     retain,
     undisturbed,
 )
-from freehold_airflow.release import Difference, Manifest, Pointer, ReleaseError, Store, read_tree, tree_hash
+from freehold_airflow.release import Difference, Manifest, Pointer, ReleaseError, Store, read_tree, tree_hash, walk
 
 from bundle.tests.trees import TREE, Publish, Tree, entries, sha256, stream
 
@@ -511,6 +511,49 @@ def test_a_publication_that_is_going_on_is_not_taken_for_harm(root: Path, put: P
     assert look(root, every=True)["foreign"] == [".incoming-current", "packs/.incoming"]
     put("aaa", TREE)
     assert look(root, every=True)["foreign"] == []
+
+
+def test_a_file_that_goes_while_it_is_looked_at_is_no_harm(
+    root: Path, put: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("aaa", TREE)
+    times = iter([True, False])
+
+    def go(*arguments: Any, walk: Callable[..., Any] = walk) -> Any:
+        if next(times):
+            raise FileNotFoundError(2, "No such file or directory")
+        return walk(*arguments)
+
+    monkeypatch.setattr("freehold_airflow.publish.walk", go)
+    assert look(root, every=True)["foreign"] == []
+    assert not any(times)
+
+
+def test_the_second_look_reads_only_what_looked_harmed(
+    root: Path, put: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("aaa", "bbb", "ccc", "ddd"):
+        put(name, {f"{name}.py": name.encode()})
+    store = Store(root)
+    store.pack_path(store.manifest("bbb").packs[0]).write_bytes(b"")
+    read = []
+
+    def check_packs(self: Store, manifest: Manifest, check: Any = Store.check_packs) -> None:
+        read.append(manifest.release)
+        check(self, manifest)
+
+    monkeypatch.setattr(Store, "check_packs", check_packs)
+    assert list(look(root, every=True)["damaged"]) == ["bbb"]
+    # The current one is always looked at.
+    assert read == ["aaa", "bbb", "ccc", "ddd", "bbb", "ddd"]
+
+
+def test_a_folder_stands_in_nobodys_way(root: Path, put: Publish) -> None:
+    for name in ("aaa", "bbb", "ccc"):
+        put(name, {f"{name}.py": name.encode()})
+        (root / "packs" / f".incoming-{name}").mkdir()
+    assert retain(root, 0, set()).removed == ["aaa"]
+    assert look(root / "nowhere", every=True)["foreign"] == []
 
 
 def test_harm_where_nobody_has_published_yet_is_told_without_a_lock(root: Path) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 
 Row = dict[str, Any]
 
+# What a host without an answer has instead of its components.
+UNKNOWN: Row = {"component": "", "exact": False}
+
 
 def dag_report(
     wanted: Mapping[str, Any],
@@ -31,8 +34,9 @@ def dag_report(
     """
     containers: list[Row] = []
     for host, proof in zip(hosts, proofs, strict=True):
-        silent = [{"component": "", "exact": False, "error": "the host did not answer; it catches up when it returns"}]
-        containers += [{"host": host, **row} for row in proof.get("proofs") or silent]
+        silent = "the host did not answer; it catches up when it returns"
+        error = proof.get("msg") or "it could not be asked" if proof.get("failed") else silent
+        containers += [{"host": host, **row} for row in proof.get("proofs") or [{**UNKNOWN, "error": error}]]
     problems = [
         " ".join(filter(None, [row["host"], row["component"]])) + f": {row['error']}"
         for row in containers
@@ -87,7 +91,7 @@ def dag_table(report: Mapping[str, Any]) -> list[str]:
     proved = sum(bool(row["exact"]) for row in report["containers"])
     summary = f"Release {short(str(report['release']))} is exact in {proved} of {len(rows)} containers"
     if report["parsed"].get("parsed"):
-        summary += f", and Airflow has parsed it ({report['parsed']['seconds']:.0f} s)"
+        summary += f", parsed by Airflow in {report['parsed']['seconds']:.0f} s"
     away = [f"{host} is stopped and was not asked; it catches up when it starts." for host in report["stopped"]]
     return [*lines, f"{summary}.", *away, *told(report["retained"])]
 
@@ -96,14 +100,14 @@ def told(retained: Mapping[str, Any]) -> list[str]:
     """Return what people should know of what was removed, or was not."""
     lines = []
     if removed := retained.get("removed"):
-        lines.append(f"Removed, because nobody needs them: {', '.join(map(short, removed))}.")
+        lines.append(f"Removed releases that nobody needs ({', '.join(map(short, removed))}).")
     if deleted := retained.get("deleted"):
-        lines.append(f"Deleted from Airflow's database, with their history: {', '.join(deleted)}.")
+        lines.append(f"Deleted DAGs that are gone, with their history ({', '.join(deleted)}).")
     if kept := retained.get("kept"):
-        lines.append(f"Not deleted, because they have unfinished runs: {', '.join(kept)}.")
+        lines.append(f"Kept DAGs that are gone, but have unfinished runs ({', '.join(kept)}).")
     lines += [
-        f"Release {short(release)} can't be read, and nobody knows which files it needs, so none was removed: {reason}."
-        " docs/deploy-dags.md says what to do."
+        f"Release {short(release)} can't be read ({reason}), and nobody knows which files it needs, so none "
+        "was removed; docs/deploy-dags.md says what to do."
         for release, reason in sorted(retained.get("left", {}).items())
     ]
     return lines

@@ -107,7 +107,8 @@ def exclusive(root: Path, deadline: Deadline = UNLIMITED) -> Iterator[None]:
         for folder in (root, root / RELEASES, root / PACKS):
             # The lock is held: whatever has a temporary name was left by a publication that died.
             for left in folder.glob(f"{INCOMING}*"):
-                left.unlink(missing_ok=True)
+                if not left.is_dir():
+                    left.unlink(missing_ok=True)
         yield
 
 
@@ -128,7 +129,8 @@ def _lock(opened: IO[str], kind: int, deadline: Deadline) -> None:
         except BlockingIOError as error:
             if deadline.over:
                 raise ReleaseError(
-                    f"another publication was still going on after {deadline.seconds:g} s (dags_proof_seconds)"
+                    "another publication, or a look at all releases, was still going on after "
+                    f"{deadline.seconds:g} s (dags_proof_seconds)"
                 ) from error
             time.sleep(LOCK_SECONDS)
 
@@ -293,14 +295,22 @@ def look(root: Path, every: bool = False, deadline: Deadline = UNLIMITED) -> dic
     to the reason, ``foreign`` lists the paths. A publication that is going on looks like both, so what was found is
     looked at again when there is none; raises ReleaseError where that is not before the deadline.
     """
-    found = _look(root, every)
-    if every and (found["damaged"] or found["foreign"]):
-        with undisturbed(root, deadline):
-            found = _look(root, every)
-    return found
+    suspects = None
+    try:
+        found = _look(root, every)
+        if not (every and (found["damaged"] or found["foreign"])):
+            return found
+        suspects = set(found["damaged"])
+    except OSError:
+        # A file that goes while it is looked at, for one.
+        if not every:
+            raise
+    with undisturbed(root, deadline):
+        return _look(root, every, suspects)
 
 
-def _look(root: Path, every: bool) -> dict[str, Any]:
+def _look(root: Path, every: bool, suspects: set[str] | None = None) -> dict[str, Any]:
+    """Look; of all releases only at ``suspects`` and the current one, where these are given."""
     store = Store(root)
     pointer, trouble = None, ""
     try:
@@ -310,7 +320,10 @@ def _look(root: Path, every: bool) -> dict[str, Any]:
         trouble = "" if isinstance(error.__cause__, FileNotFoundError) else str(error)
     releases = store.releases()
     damaged = {}
-    for release in releases if every else [pointer.release] if pointer else []:
+    current = [pointer.release] if pointer else []
+    for release in releases if every else current:
+        if suspects is not None and release not in suspects and release not in current:
+            continue
         try:
             manifest = store.manifest(release)
             store.check_packs(manifest)
@@ -335,7 +348,7 @@ def _foreign(store: Store) -> list[str]:
         known.add(f"{RELEASES}/{release}.json.gz")
         with contextlib.suppress(ReleaseError):
             known |= {f"{PACKS}/{pack.sha256}.tar.gz" for pack in store.manifest(release).packs}
-    return sorted(path for path, _ in walk(store.root) if path not in known)
+    return sorted(path for path, _ in walk(store.root) if path not in known) if store.root.exists() else []
 
 
 def check(root: Path, copies: Copies, stream: BinaryIO, import_seconds: int, keep: bool) -> dict[str, Any]:
@@ -400,7 +413,8 @@ def retain(root: Path, newest: int, keep: set[str], deadline: Deadline = UNLIMIT
         named = {pack.sha256 for release in kept & manifests.keys() for pack in manifests[release].packs}
         paths = [root / RELEASES / f"{release}.json.gz" for release in gone]
         if not left:
-            paths += [path for path in (root / PACKS).iterdir() if path.name.removesuffix(".tar.gz") not in named]
+            packs = [path for path in (root / PACKS).iterdir() if not path.is_dir()]
+            paths += [path for path in packs if path.name.removesuffix(".tar.gz") not in named]
         for path in paths:
             deadline.check("not everything that nobody needs was removed")
             path.unlink()

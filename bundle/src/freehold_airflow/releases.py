@@ -379,34 +379,71 @@ def in_use(bundle: str) -> dict[str, dict[str, int]]:
     return dict(sorted(found.items()))
 
 
-def delete_gone(bundle: str, release: str, expected: Mapping[str, str], again: Again | None = None) -> dict[str, Any]:
+def delete_gone(
+    bundle: Bundle, release: str, expected: Mapping[str, str], again: Again | None = None
+) -> dict[str, Any]:
     """Delete the DAGs that a release no longer has, with all their runs, as ``airflow dags delete`` does.
 
-    Nothing happens unless Airflow has parsed the release. A DAG with an unfinished run is kept, and named.
+    Nothing happens unless Airflow has parsed the release, and no more once another one is published, which may have
+    them again. A DAG with an unfinished run or a task at work is kept, and named. Raises ReleaseError.
     """
     from airflow.api.common.delete_dag import delete_dag
+    from airflow.exceptions import AirflowException, DagNotFound
     from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    state = look(bundle.name, release, expected)
+    if again is not None and state.seen and state.missing:
+        found = again()
+        expected = expected if found is None else found
+        state = look(bundle.name, release, expected)
+    if not state.done:
+        raise ReleaseError(f"Airflow has not parsed release {release} of bundle {bundle.name} yet")
+    with create_session() as session:
+        known = select(DagModel.dag_id).where(DagModel.bundle_name == bundle.name)
+        gone = sorted(set(session.scalars(known)) - set(expected) - set(state.unexpected))
+    deleted, kept = [], _at_work(gone)
+    for dag_id in [dag_id for dag_id in gone if dag_id not in kept]:
+        if later := _overtaken(bundle, release):
+            done = f"; deleted before that: {', '.join(deleted)}" if deleted else ""
+            raise ReleaseError(f"release {later} was published after this one{done}")
+        try:
+            delete_dag(dag_id)
+        except DagNotFound:
+            # Somebody else was faster.
+            continue
+        except AirflowException:
+            # A task of it has begun.
+            kept.append(dag_id)
+        else:
+            deleted.append(dag_id)
+    return {"bundle": bundle.name, "release": release, "deleted": deleted, "kept": sorted(kept)}
+
+
+def _delete_gone(*arguments: Any) -> dict[str, Any]:
+    """The same; a database that can't be asked is a ReleaseError, too."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return delete_gone(*arguments)
+    except SQLAlchemyError as error:
+        raise ReleaseError(f"its database can't be asked: {_first_line(error)}") from error
+
+
+def _at_work(dag_ids: list[str]) -> list[str]:
+    """Those of the DAGs that have an unfinished run, or a task still at work after its run was ended by hand."""
     from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
     from airflow.utils.state import State as States
     from sqlalchemy import select
 
-    state = look(bundle, release, expected)
-    if again is not None and state.seen and state.missing:
-        found = again()
-        expected = expected if found is None else found
-        state = look(bundle, release, expected)
-    if not state.done:
-        raise ReleaseError(f"Airflow has not parsed release {release} of bundle {bundle} yet")
+    runs = select(DagRun.dag_id).where(DagRun.dag_id.in_(dag_ids), DagRun.state.in_(States.unfinished_dr_states))
+    working = States.unfinished - {None}
+    tasks = select(TaskInstance.dag_id).where(TaskInstance.dag_id.in_(dag_ids), TaskInstance.state.in_(working))
     with create_session() as session:
-        known = select(DagModel.dag_id).where(DagModel.bundle_name == bundle)
-        gone = sorted(set(session.scalars(known)) - set(expected) - set(state.unexpected))
-        unfinished = select(DagRun.dag_id).where(DagRun.dag_id.in_(gone), DagRun.state.in_(States.unfinished_dr_states))
-        kept = sorted(set(session.scalars(unfinished)))
-    deleted = [dag_id for dag_id in gone if dag_id not in kept]
-    for dag_id in deleted:
-        delete_dag(dag_id)
-    return {"bundle": bundle, "release": release, "deleted": deleted, "kept": kept}
+        return sorted({*session.scalars(runs), *session.scalars(tasks)})
 
 
 def read_expected(text: str) -> dict[str, str]:
@@ -494,7 +531,7 @@ def main(arguments: list[str] | None = None) -> int:
             if given.command == "wait":
                 found = asdict(wait(bundle, release, expected, given.seconds, again))
             else:
-                found = delete_gone(bundle.name, release, expected, again)
+                found = _delete_gone(bundle, release, expected, again)
     except (ReleaseError, OSError) as error:
         print(f"freehold_airflow.releases: {error}", file=sys.stderr)
         return 1

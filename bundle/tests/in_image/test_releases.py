@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.api.common.delete_dag import delete_dag
+from airflow.exceptions import AirflowException, DagNotFound
 from airflow.models.dag import DagModel
 from airflow.models.dag_version import DagVersion
 from airflow.models.dagbag import DagPriorityParsingRequest
@@ -27,6 +29,7 @@ from airflow.utils.types import DagRunType
 from freehold_airflow import releases
 from freehold_airflow.proof import configured
 from freehold_airflow.publish import move_pointer
+from freehold_airflow.release import ReleaseError
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
@@ -111,6 +114,27 @@ def start_run(dag_id: str, run_id: str, release: str, state: DagRunState = DagRu
         run.run_after = datetime.now(UTC)
         run.log_template_id = 1
         session.add(run)
+
+
+def start_task(dag_id: str, run_id: str, release: str) -> None:
+    """What the scheduler writes when a task of a run begins."""
+    with create_session() as session:
+        version = DagVersion(dag_id=dag_id, version_number=1, bundle_name="dags", bundle_version=release)
+        session.add(version)
+        session.flush()
+        session.execute(
+            TaskInstance.__table__.insert().values(
+                id=version.id,
+                dag_id=dag_id,
+                run_id=run_id,
+                task_id="t",
+                map_index=-1,
+                state=TaskInstanceState.RUNNING,
+                pool="default_pool",
+                pool_slots=1,
+                dag_version_id=version.id,
+            )
+        )
 
 
 def test_a_new_release_is_waited_for_and_what_it_no_longer_has_is_deactivated(play: Play, put: Publish) -> None:
@@ -424,23 +448,7 @@ def test_what_runs_need_is_in_use(database: None, storage: Path) -> None:
     start_run("one", "ended_by_hand", "bbb", DagRunState.FAILED)
     start_run("old", "running", "bbb")
     start_run("other", "running", "www")
-    with create_session() as session:
-        version = DagVersion(dag_id="one", version_number=1, bundle_name="dags", bundle_version="bbb")
-        session.add(version)
-        session.flush()
-        session.execute(
-            TaskInstance.__table__.insert().values(
-                id=version.id,
-                dag_id="one",
-                run_id="ended_by_hand",
-                task_id="t",
-                map_index=-1,
-                state=TaskInstanceState.RUNNING,
-                pool="default_pool",
-                pool_slots=1,
-                dag_version_id=version.id,
-            )
-        )
+    start_task("one", "ended_by_hand", "bbb")
     status, answer = Command("in-use").answer
     assert status == 0
     assert answer == {
@@ -475,6 +483,81 @@ def test_gone_dags_are_deleted_with_their_history_but_not_under_a_run(play: Play
     assert set(rows()) == {"one", "busy"}
     with create_session() as session:
         assert session.scalars(select(DagRun.dag_id)).all() == ["busy"]
+
+
+@pytest.fixture
+def gone(parsed_bbb: None) -> list[str]:
+    """DAGs that the release bbb, which is parsed, no longer has."""
+    names = ["early", "late", "working"]
+    with create_session() as session:
+        session.add_all(
+            DagModel(dag_id=name, bundle_name="dags", bundle_version="aaa", is_stale=True) for name in names
+        )
+    return names
+
+
+def delete_gone() -> subprocess.CompletedProcess[str]:
+    """Ask for the deletion of what bbb no longer has."""
+    command = [sys.executable, "-m", "freehold_airflow.releases", "delete-gone", "--release", "bbb", "--dags", "-"]
+    return subprocess.run(command, input=expected(), capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_task_at_work_keeps_its_dag_and_no_other(gone: list[str]) -> None:
+    start_run("working", "ended_by_hand", "aaa", DagRunState.FAILED)
+    start_task("working", "ended_by_hand", "aaa")
+    done = delete_gone()
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["deleted"], answer["kept"]) == (["early", "late"], ["working"])
+    assert set(rows()) == {"working"}
+
+
+def test_a_release_that_was_published_since_ends_the_deletion(gone: list[str], put: Publish) -> None:
+    # It may have all of them again, and the dag-processor has not looked at it yet.
+    put("ccc", {"early.py": dag("early")})
+    done = delete_gone()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "release ccc was published after this one" in done.stderr
+    assert set(rows()) == set(gone)
+
+
+def test_a_publication_in_the_middle_of_a_deletion_ends_it_there(
+    gone: list[str], put: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def delete(dag_id: str, delete: Callable[[str], int] = delete_dag) -> None:
+        delete(dag_id)
+        put("ccc", {"late.py": dag("late")})
+
+    monkeypatch.setattr("airflow.api.common.delete_dag.delete_dag", delete)
+    [bundle] = configured(os.environ)
+    with pytest.raises(ReleaseError, match="release ccc was published after this one; deleted before that: early"):
+        releases.delete_gone(bundle, "bbb", {})
+    assert set(rows()) == {"late", "working"}
+
+
+def test_what_others_do_meanwhile_ends_no_deletion(gone: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def delete(dag_id: str, delete: Callable[[str], int] = delete_dag) -> None:
+        if dag_id == "early":
+            raise DagNotFound(dag_id)
+        if dag_id == "late":
+            raise AirflowException("TaskInstances still running")
+        delete(dag_id)
+
+    monkeypatch.setattr("airflow.api.common.delete_dag.delete_dag", delete)
+    [bundle] = configured(os.environ)
+    found = releases.delete_gone(bundle, "bbb", {})
+    assert (found["deleted"], found["kept"]) == (["working"], ["late"])
+
+
+def test_a_database_that_is_away_stops_the_deletion_in_a_sentence(
+    gone: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "dags.json").write_text(expected())
+    monkeypatch.setattr(releases, "look", Away(1))
+    assert releases.main(["delete-gone", "--release", "bbb", "--dags", str(tmp_path / "dags.json")]) == 1
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last.startswith("freehold_airflow.releases: its database can't be asked: ")
+    assert last.endswith("server closed the connection")
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,8 @@ def test_only_retention_deletes_dags_and_only_by_the_switch(role: Role) -> None:
     publish(role.shared, stream("aaa", TREE))
     role.tells(json.dumps(PARSED))
     role.run("parsed", dags_delete_gone=True)
-    facts, said = role.run("retain", dags_parsed_release=PARSED)
+    # As `-e dags_delete_gone=false` gives it.
+    facts, said = role.run("retain", dags_parsed_release=PARSED, dags_delete_gone="false")
     assert "delete-gone" not in role.asked()
     assert facts["dags_retained"]["deleted"] == []
     role.tells(json.dumps({"bundle": "dags", "release": "aaa", "deleted": ["old"], "kept": ["busy"]}))
@@ -232,7 +233,9 @@ def test_what_could_not_be_removed_reaches_the_report(role: Role) -> None:
         dags_delete_gone=True,
     )
     # Nothing is published, so there is no pointer.
-    assert facts["dags_reported"]["problems"][0].startswith("old releases were not removed: The command 'retain' ended")
+    assert facts["dags_reported"]["problems"][0].startswith(
+        "not all old releases were removed: The command 'retain' ended"
+    )
     assert "the pointer is not at" in facts["dags_reported"]["problems"][0]
     assert facts["dags_reported"]["problems"][1:] == [
         "DAGs that are gone were not deleted: OperationalError: the database is away"
@@ -247,8 +250,10 @@ def test_what_airflow_has_parsed_is_remembered(role: Role) -> None:
     assert "container exec airflow-dag-processor timeout --kill-after=5 840 bash" in role.asked()
     assert "--seconds 180" in role.asked()
     # Whatever is said elsewhere, who only looks waits for nothing, and so nothing is deactivated.
-    role.run("parsed", dags_look_only=True, dags_parse_seconds=90)
+    role.run("parsed", dags_look_only="true", dags_parse_seconds=90)
     assert "--seconds 0" in role.asked()
+    role.run("parsed", dags_look_only="false", dags_parse_seconds=90)
+    assert "--seconds 90" in role.asked()
 
 
 def test_a_host_that_is_lost_meanwhile_is_a_part_of_the_report(role: Role) -> None:
@@ -267,6 +272,7 @@ def test_a_host_that_is_lost_meanwhile_is_a_part_of_the_report(role: Role) -> No
         ("", "Error from daemon: container 1 is not running", 1, "Error from daemon: container 1 is not running"),
         ("", "Traceback\n  ...\nValueError: what", 1, "ValueError: what"),
         ("", "", 124, "it did not answer within 840 s"),
+        ("", "", 137, "it was killed, or did not answer within 840 s"),
         ("{", "", 127, "it said nothing, and ended with status 127"),
         (
             json.dumps({**PARSED, "parsed": False, "error": "its database can't be asked: refused"}),

@@ -50,9 +50,10 @@ def test_an_exact_release_is_said_in_the_heading_and_proved_in_a_table() -> None
 
 
 def test_what_was_removed_is_told() -> None:
-    retained = {"removed": ["aaa", "bbb"], "deleted": ["old"], "kept": ["busy"], "left": {}, "errors": []}
+    retained = {"removed": ["aaa", "bbb"], "deleted": ["old"], "kept": ["busy"], "left": {"torn": "why"}, "errors": []}
     text = dag_report.markdown(reported(WANTED, [], [], retained=retained))
-    assert "| Releases removed | aaa, bbb |\n| DAGs deleted | old |\n" in text
+    assert "| Releases removed | aaa, bbb |\n" in text
+    assert "because of which no old file was removed | torn |\n| DAGs deleted | old |\n" in text
     assert "| DAGs not deleted, because they have unfinished runs | busy |" in text
 
 

@@ -43,7 +43,7 @@ def test_everything_exact() -> None:
         "host-a  scheduler  3d3c42e5aac5  12     exact",
         "host-a  triggerer  3d3c42e5aac5  12     exact",
         "host-b  worker     3d3c42e5aac5  12     exact",
-        "Release 3d3c42e5aac5 is exact in 3 of 3 containers, and Airflow has parsed it (4 s).",
+        "Release 3d3c42e5aac5 is exact in 3 of 3 containers, parsed by Airflow in 4 s.",
     ]
 
 
@@ -56,6 +56,15 @@ def test_a_silent_host_and_a_differing_container_are_named() -> None:
         "host-b: the host did not answer; it catches up when it returns",
     ]
     assert dag_table(report)[-1] == "Release 3d3c42e5aac5 is exact in 0 of 2 containers."
+
+
+def test_a_proof_that_could_not_be_made_is_not_taken_for_silence() -> None:
+    failed = [{"failed": True, "msg": "docker is not there"}, {"failed": True}, {"unreachable": True, "msg": "no way"}]
+    assert dag_report(WANTED, ["host-a", "host-b", "host-c"], failed)["problems"] == [
+        "host-a: docker is not there",
+        "host-b: it could not be asked",
+        "host-c: the host did not answer; it catches up when it returns",
+    ]
 
 
 def test_a_stopped_host_is_told_and_no_problem() -> None:
@@ -91,7 +100,7 @@ def test_what_is_wrong_on_the_shared_file_system_and_in_airflow_is_named() -> No
 def test_what_was_removed_is_told_and_what_could_not_be_is_a_problem() -> None:
     retained = {
         "removed": [RELEASE, "old"],
-        "left": {"torn": "the manifest of torn can't be read"},
+        "left": {"torn": "cut short"},
         "deleted": ["gone", "lost"],
         "kept": ["busy"],
         "errors": [],
@@ -100,14 +109,14 @@ def test_what_was_removed_is_told_and_what_could_not_be_is_a_problem() -> None:
     assert report["exact"]
     assert report["retained"] == retained
     assert dag_table(report)[-4:] == [
-        "Removed, because nobody needs them: 3d3c42e5aac5, old.",
-        "Deleted from Airflow's database, with their history: gone, lost.",
-        "Not deleted, because they have unfinished runs: busy.",
-        "Release torn can't be read, and nobody knows which files it needs, so none was removed: the manifest of torn "
-        "can't be read. docs/deploy-dags.md says what to do.",
+        "Removed releases that nobody needs (3d3c42e5aac5, old).",
+        "Deleted DAGs that are gone, with their history (gone, lost).",
+        "Kept DAGs that are gone, but have unfinished runs (busy).",
+        "Release torn can't be read (cut short), and nobody knows which files it needs, so none was removed; "
+        "docs/deploy-dags.md says what to do.",
     ]
-    failed = dag_report(WANTED, [], [], retained={"errors": ["old releases were not removed: full"]})
-    assert failed["problems"] == ["old releases were not removed: full"]
+    failed = dag_report(WANTED, [], [], retained={"errors": ["not all old releases were removed: full"]})
+    assert failed["problems"] == ["not all old releases were removed: full"]
     assert len(dag_table(failed)) == 2
 
 
