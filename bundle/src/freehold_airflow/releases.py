@@ -403,7 +403,8 @@ def delete_gone(
     with create_session() as session:
         known = select(DagModel.dag_id).where(DagModel.bundle_name == bundle.name)
         gone = sorted(set(session.scalars(known)) - set(expected) - set(state.unexpected))
-    deleted, kept = [], _at_work(gone)
+    deleted: list[str] = []
+    kept = _at_work(gone)
     for dag_id in [dag_id for dag_id in gone if dag_id not in kept]:
         if later := _overtaken(bundle, release):
             done = f"; deleted before that: {', '.join(deleted)}" if deleted else ""

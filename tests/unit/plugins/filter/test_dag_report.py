@@ -59,7 +59,11 @@ def test_a_silent_host_and_a_differing_container_are_named() -> None:
 
 
 def test_a_proof_that_could_not_be_made_is_not_taken_for_silence() -> None:
-    failed = [{"failed": True, "msg": "docker is not there"}, {"failed": True}, {"unreachable": True, "msg": "no way"}]
+    failed: list[dict[str, Any]] = [
+        {"failed": True, "msg": "docker is not there"},
+        {"failed": True},
+        {"unreachable": True, "msg": "no way"},
+    ]
     assert dag_report(WANTED, ["host-a", "host-b", "host-c"], failed)["problems"] == [
         "host-a: docker is not there",
         "host-b: it could not be asked",
