@@ -320,10 +320,11 @@ def _look(root: Path, every: bool, suspects: set[str] | None = None) -> dict[str
         trouble = "" if isinstance(error.__cause__, FileNotFoundError) else str(error)
     releases = store.releases()
     damaged = {}
-    current = [pointer.release] if pointer else []
-    for release in releases if every else current:
-        if suspects is not None and release not in suspects and release not in current:
-            continue
+    # The current one whether it is there or not.
+    looked_at = {pointer.release} if pointer else set()
+    if every:
+        looked_at |= set(releases) if suspects is None else suspects & set(releases)
+    for release in sorted(looked_at):
         try:
             manifest = store.manifest(release)
             store.check_packs(manifest)
@@ -464,7 +465,11 @@ def main(arguments: list[str] | None = None) -> int:
         if action == "look":
             added.add_argument("--all", action="store_true", help="look at every release, and for foreign files")
         if action != "check":
-            added.add_argument("--seconds", type=float, help="change nothing later than this (default: no limit)")
+            added.add_argument(
+                "--seconds",
+                type=float,
+                help="wait for others, and change something, no longer than this (default: no limit)",
+            )
         if action in ("check", "write"):
             added.add_argument("--stream", type=Path, required=True)
         if action == "check":
