@@ -22,7 +22,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -229,23 +229,22 @@ class _Waiting:
 
         What runs need is asked once the release is parsed, or with the ``last`` question.
         """
-        from sqlalchemy.exc import SQLAlchemyError
-
         missing = self.state.missing
         try:
-            self.state = look(self.bundle.name, self.release, self.expected)
-            if change and self.state.seen and not self.state.missing and self.state.gone:
-                deactivate(self.bundle.name, self.state.gone)
-                self.deactivated.update(self.state.gone)
+            with _database_asked():
                 self.state = look(self.bundle.name, self.release, self.expected)
-            if change:
-                self._hurry()
-            if self.state.done or last:
-                self.in_use = in_use(self.bundle.name)
+                if change and self.state.seen and not self.state.missing and self.state.gone:
+                    deactivate(self.bundle.name, self.state.gone)
+                    self.deactivated.update(self.state.gone)
+                    self.state = look(self.bundle.name, self.release, self.expected)
+                if change:
+                    self._hurry()
+                if self.state.done or last:
+                    self.in_use = in_use(self.bundle.name)
             self.error = ""
-        except SQLAlchemyError as error:
+        except ReleaseError as error:
             # The database fails over, for one: it comes back, and then the answer counts again.
-            self.error = f"its database can't be asked: {_first_line(error)}"
+            self.error = str(error)
         if missing != self.state.missing or self.error or not self.state.seen:
             self.missing_since = time.monotonic()
 
@@ -329,6 +328,17 @@ def import_again(tree: Path, environment: Mapping[str, str], seconds: float = 30
     except (ReleaseError, OSError, subprocess.TimeoutExpired) as error:
         print(f"freehold_airflow.releases: {tree} was not imported again: {error}", file=sys.stderr)
         return None
+
+
+@contextlib.contextmanager
+def _database_asked() -> Iterator[None]:
+    """Make a database that can't be asked a ReleaseError."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise ReleaseError(f"its database can't be asked: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:
@@ -422,16 +432,6 @@ def delete_gone(
     return {"bundle": bundle.name, "release": release, "deleted": deleted, "kept": sorted(kept)}
 
 
-def _delete_gone(*arguments: Any) -> dict[str, Any]:
-    """The same; a database that can't be asked is a ReleaseError, too."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        return delete_gone(*arguments)
-    except SQLAlchemyError as error:
-        raise ReleaseError(f"its database can't be asked: {_first_line(error)}") from error
-
-
 def _at_work(dag_ids: list[str]) -> list[str]:
     """Those of the DAGs that have an unfinished run, or a task still at work after its run was ended by hand."""
     from airflow.models.dagrun import DagRun
@@ -523,7 +523,8 @@ def main(arguments: list[str] | None = None) -> int:
         use_database_only(os.environ)
         bundle = _bundle(given.bundle)
         if given.command == "in-use":
-            found: dict[str, Any] = {"bundle": bundle.name, "releases": in_use(bundle.name)}
+            with _database_asked():
+                found: dict[str, Any] = {"bundle": bundle.name, "releases": in_use(bundle.name)}
         else:
             release = check_name(given.release)
             expected = read_expected(sys.stdin.read() if given.dags == "-" else Path(given.dags).read_text())
@@ -532,7 +533,8 @@ def main(arguments: list[str] | None = None) -> int:
             if given.command == "wait":
                 found = asdict(wait(bundle, release, expected, given.seconds, again))
             else:
-                found = _delete_gone(bundle, release, expected, again)
+                with _database_asked():
+                    found = delete_gone(bundle, release, expected, again)
     except (ReleaseError, OSError) as error:
         print(f"freehold_airflow.releases: {error}", file=sys.stderr)
         return 1

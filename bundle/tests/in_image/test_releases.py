@@ -549,12 +549,19 @@ def test_what_others_do_meanwhile_ends_no_deletion(gone: list[str], monkeypatch:
     assert (found["deleted"], found["kept"]) == (["working"], ["late"])
 
 
-def test_a_database_that_is_away_stops_the_deletion_in_a_sentence(
-    gone: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("command", "asked"), [("delete-gone", "look"), ("in-use", "in_use")])
+def test_a_database_that_is_away_ends_the_command_in_a_sentence(
+    command: str,
+    asked: str,
+    gone: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "dags.json").write_text(expected())
-    monkeypatch.setattr(releases, "look", Away(1))
-    assert releases.main(["delete-gone", "--release", "bbb", "--dags", str(tmp_path / "dags.json")]) == 1
+    monkeypatch.setattr(releases, asked, Away(1))
+    about = [] if command == "in-use" else ["--release", "bbb", "--dags", str(tmp_path / "dags.json")]
+    assert releases.main([command, *about]) == 1
     last = capfd.readouterr().err.splitlines()[-1]
     assert last.startswith("freehold_airflow.releases: its database can't be asked: ")
     assert last.endswith("server closed the connection")
