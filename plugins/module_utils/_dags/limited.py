@@ -26,6 +26,8 @@ GRACE_SECONDS = 45.0
 # How long the client may take to end when it is told to, before it is killed.
 STOP_SECONDS = 5.0
 REMOVE_SECONDS = 30.0
+# What a sentence of our programs in the image begins with.
+PROGRAMS = "freehold_airflow."
 # What `timeout` ends with when it stopped a program, and when it had to kill it.
 OVER = (124, 137)
 
@@ -97,8 +99,10 @@ def answer(
     if process.returncode in OVER and time.monotonic() - started >= limit.seconds:
         raise CommandError(f"The command '{name}' was stopped: {limit.sentence}.", **said)
     if process.returncode not in good:
-        last = (err or out).strip().splitlines() or ["it said nothing"]
-        raise CommandError(f"The command '{name}' ended with status {process.returncode}: {last[-1]}", **said)
+        lines = (err or out).strip().splitlines() or ["it said nothing"]
+        # Python may have more to say after a program's own sentence, of a file that could not be closed for one.
+        last = next((line for line in reversed(lines) if line.startswith(PROGRAMS)), lines[-1])
+        raise CommandError(f"The command '{name}' ended with status {process.returncode}: {last}", **said)
     try:
         return dict(json.loads(out))
     except ValueError as error:

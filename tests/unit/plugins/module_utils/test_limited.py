@@ -76,6 +76,10 @@ def test_each_container_has_a_name_of_its_own(docker: Docker) -> None:
     [
         ("echo why >&2; exit 1", "The command 'look' ended with status 1: why"),
         ("exit 1", "The command 'look' ended with status 1: it said nothing"),
+        (
+            "printf '%s\\n' before 'freehold_airflow.publish: why' RuntimeError >&2; exit 1",
+            "The command 'look' ended with status 1: freehold_airflow.publish: why",
+        ),
         ("echo what", "The command 'look' gave no answer that can be read."),
         # Ended by somebody, long before its time.
         ("echo ended >&2; exit 137", "The command 'look' ended with status 137: ended"),
