@@ -8,6 +8,7 @@ import io
 import json
 import os
 import tarfile
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -297,18 +298,21 @@ def test_a_full_file_system_leaves_the_current_release(
 
 @pytest.mark.parametrize("step", ["write_pack", "_sync", "hash_file", "_replace"])
 def test_a_publisher_that_dies_at_any_step_leaves_the_current_release(
-    root: Path, put: Publish, step: str, monkeypatch: pytest.MonkeyPatch
+    root: Path, put: Publish, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What dies leaves its spool behind.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     put("aaa", TREE)
     changed: Tree = TREE | {"new.py": b"new"}
-    with monkeypatch.context() as patched:
-
-        def die(*_: object) -> None:
-            raise KeyboardInterrupt
-
-        patched.setattr(f"freehold_airflow.publish.{step}", die)
-        with pytest.raises(KeyboardInterrupt):
+    # A process of its own, for which nothing is tidied up, as when it is killed.
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(f"freehold_airflow.publish.{step}", lambda *_: os._exit(9))
+        try:
             put("bbb", changed)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     assert Store(root).pointer().release == "aaa"
     put("bbb", changed)
     assert Store(root).pointer().release == "bbb"

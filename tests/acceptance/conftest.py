@@ -147,7 +147,7 @@ class Interruptible:
     controller that is said to have died.
     """
 
-    def __init__(self, *command: str, stdout: int = subprocess.DEVNULL) -> None:
+    def __init__(self, *command: str) -> None:
         self.mark = f"FREEHOLD_INTERRUPTIBLE={uuid.uuid4()}"
         name, _, value = self.mark.partition("=")
         path = f"{ROOT}/.venv/bin:{os.environ['PATH']}"
@@ -156,11 +156,20 @@ class Interruptible:
             cwd=ROOT,
             env={**os.environ, name: value, "PATH": path, "ANSIBLE_NOCOLOR": "1"},
             stdin=subprocess.DEVNULL,
-            stdout=stdout,
+            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
+
+    def reach(self, task: str) -> None:
+        """Read what it prints until an Ansible task has begun whose name has ``task`` in it."""
+        lines: list[str] = []
+        for line in self.process.stdout or ():
+            lines.append(line)
+            if line.startswith("TASK [") and task in line:
+                return
+        raise AssertionError(f"it never came to '{task}':\n{''.join(lines[-60:])}")
 
     def end(self, how: signal.Signals) -> None:
         """Send a signal to all of it, and end what has not ended five seconds later."""
@@ -169,6 +178,8 @@ class Interruptible:
             time.sleep(5)
             self._send(signal.SIGKILL)
         self.process.wait(60)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
     def _send(self, how: signal.Signals) -> None:
         for process in Path("/proc").glob("[0-9]*"):

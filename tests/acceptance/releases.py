@@ -32,18 +32,22 @@ find . -type l -printf 'link %p %l\\n' | LC_ALL=C sort
 find . -type f -perm -u+x -printf 'executable %p\\n' | LC_ALL=C sort
 """
 
-# A DAG that shows which files it is made of: a module and a data file, read before and after a wait.
+# A DAG that shows which files it is made of: a module and a data file, read before and after a wait, in the last of
+# the tries that its first task is told to need.
 SLEEPER = """
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from airflow.sdk import Param, dag, task
 
 
-@task
-def look(params: dict[str, int]) -> list[str]:
+@task(retries=1, retry_delay=timedelta(seconds=1))
+def look(params: dict[str, int], ti) -> list[str]:
     before = Path(__file__).with_name("data.txt").read_text()
     time.sleep(params["seconds"])
+    if ti.try_number < params["tries"]:
+        raise RuntimeError("once more")
     import part
 
     return [before, Path(__file__).with_name("data.txt").read_text(), part.VERSION]
@@ -56,7 +60,7 @@ def look_later(params: dict[str, int]) -> list[str]:
     return [Path(__file__).with_name("data.txt").read_text(), part.VERSION]
 
 
-@dag(schedule=None, params={"seconds": Param(0, type="integer")})
+@dag(schedule=None, params={"seconds": Param(0, type="integer"), "tries": Param(1, type="integer")})
 def sleeper():
     look() >> look_later()
 
@@ -110,9 +114,10 @@ class Dags:
         found: dict[str, Any] = json.loads(self.report_file.read_text())
         return found
 
-    def trigger(self, seconds: int = 0) -> str:
+    def trigger(self, seconds: int = 0, tries: int = 1) -> str:
+        """Start a run of the sleeper; its first task sleeps in each try, and fails in all but the last."""
         self.site.api("PATCH", "dags/sleeper", {"is_paused": False})
-        body = {"logical_date": datetime.now(UTC).isoformat(), "conf": {"seconds": seconds}}
+        body = {"logical_date": datetime.now(UTC).isoformat(), "conf": {"seconds": seconds, "tries": tries}}
         return str(self.site.api("POST", "dags/sleeper/dagRuns", body)["dag_run_id"])
 
     def run_of(self, name: str) -> dict[str, Any]:

@@ -37,14 +37,33 @@ def test_two_at_once_leave_one_whole_release(dags: Dags, hosts: dict[str, Contai
     dags.verify()
 
 
-@pytest.mark.parametrize("seconds", [4, 6, 8, 10, 12])
-def test_a_controller_that_dies_leaves_a_whole_release(dags: Dags, hosts: dict[str, Container], seconds: int) -> None:
+# The task that was the last to begin, how long after that, and whether the release is current then.
+DEATHS = {
+    "before anything": ("Reach the host", 0, {False}),
+    "while it looks": ("Publish the DAGs of the commit", 0.5, {False}),
+    "while DAGs are imported": ("Publish the DAGs of the commit", 3, {False}),
+    "while it writes": ("Publish the DAGs of the commit", 6, {False, True}),
+    "during the proof": ("Ask each container which DAGs it sees", 0.5, {True}),
+    "while Airflow parses": ("Wait until Airflow has parsed the release", 0.5, {True}),
+    "while old releases go": ("Remove releases that nobody needs", 0.5, {True}),
+}
+
+
+@pytest.mark.parametrize("moment", DEATHS)
+def test_a_controller_that_dies_leaves_a_whole_release(dags: Dags, hosts: dict[str, Container], moment: str) -> None:
+    task, seconds, moved = DEATHS[moment]
     before = pointer(hosts)
-    after = dags.version(f"interrupted after {seconds}")
+    after = dags.version(f"interrupted {moment}")
     run = Interruptible("ansible-playbook", "playbooks/dag-sync.yml", *dags.arguments())
+    run.reach(task)
     time.sleep(seconds)
     run.end(signal.SIGKILL)
-    assert pointer(hosts) in (before, after)
+    current = pointer(hosts)
+    assert current in {after if there else before for there in moved}
+    dags.git("checkout", "--quiet", current)
+    until("all hosts have it", lambda: all(current in shell(host, f"ls {COPIES}") for host in hosts.values()), 60)
+    assert_everywhere(hosts, dags, current)
+    dags.git("checkout", "--quiet", "main")
     dags.sync()
     assert pointer(hosts) == after
     assert_everywhere(hosts, dags, after)
@@ -134,6 +153,7 @@ def test_a_flipped_bit_on_the_shared_file_system_is_found_and_repaired(
     assert "the shared file system" in done.output
     dags.sync()
     assert pointer(hosts) == dags.git("rev-parse", "HEAD")
+    dags.verify()
 
 
 def test_a_file_that_belongs_to_no_release_is_found(dags: Dags, hosts: dict[str, Container]) -> None:
@@ -161,19 +181,29 @@ def test_a_pointer_that_names_a_missing_release_takes_no_dag_away(dags: Dags, ho
 
 
 def test_a_full_file_system_stops_the_publication_and_nothing_else(dags: Dags, hosts: dict[str, Container]) -> None:
-    before = pointer(hosts)
     (dags.path / "big.bin").write_bytes(os.urandom(500_000))
     dags.commit()
-    shell(hosts["lab-scheduler-1"], f"mount -t tmpfs -o size=128k tmpfs {SHARED}")
+    # What is there, on a file system with room for little more.
+    full = f"""
+        size=$(($(du -sk {SHARED} | cut -f1) + 200))
+        mount -t tmpfs -o size=${{size}}k,mode=755 tmpfs /mnt
+        cp -a {SHARED}/. /mnt
+        mount --move /mnt {SHARED}
+    """
+    look = f"cd {SHARED} && cat current && find . -type f ! -name .lock -exec sha256sum {{}} + | sort"
+    before = shell(hosts["lab-scheduler-1"], look)
+    shell(hosts["lab-scheduler-1"], full)
     try:
+        assert shell(hosts["lab-scheduler-1"], look) == before
         done = dags.sync(ok=False)
         assert done.returncode == 2
-        assert "No space left on device" in done.output
+        said = " ".join(done.output.split())
+        assert "The command 'write' ended with status 1: freehold_airflow.publish: [Errno 28] No space left" in said
+        assert shell(hosts["lab-scheduler-1"], look) == before
     finally:
         shell(hosts["lab-scheduler-1"], f"umount {SHARED}")
         (dags.path / "big.bin").unlink()
         dags.commit()
-    assert pointer(hosts) == before
     dags.sync()
 
 
@@ -236,7 +266,9 @@ def test_no_task_ever_sees_two_commits(dags: Dags) -> None:
         version = f"sync {number}"
         release = dags.version(version)
         dags.sync()
-        runs.append((dags.trigger(seconds=7), release))
+        # Each run is at work while the next release becomes current.
+        assert {dags.run_of(name)["state"] for name, _ in runs[-1:]} <= {"running"}
+        runs.append((dags.trigger(seconds=60), release))
     seen = [dags.ended(name) for name, _ in runs]
     assert [state for state, _, _ in seen] == ["success"] * 20
     assert [release for _, release, _ in seen] == [release for _, release in runs]

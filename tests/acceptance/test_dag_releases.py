@@ -79,13 +79,18 @@ def test_check_mode_tells_and_does_nothing(dags: Dags, hosts: dict[str, Containe
 def test_a_run_keeps_the_release_it_began_with_and_the_next_takes_the_new_one(dags: Dags) -> None:
     old = dags.version("old")
     dags.sync()
-    first = dags.trigger(seconds=60)
-    until("its start", lambda: dags.run_of(first)["state"] == "running", 60)
+    # Its second try begins when the new release is current.
+    first = dags.trigger(seconds=45, tries=2)
+    task = f"dags/sleeper/dagRuns/{first}/taskInstances/look"
+    until("its start", lambda: dags.site.api("GET", task)["state"] == "running", 60)
     new = dags.version("new")
     dags.sync()
+    at_work = dags.site.api("GET", task)
+    assert (at_work["state"], at_work["try_number"]) == ("running", 1)
     second = dags.trigger()
     assert dags.ended(second) == ("success", new, {"new"})
     assert dags.ended(first) == ("success", old, {"old"})
+    assert dags.site.api("GET", task)["try_number"] == 2
 
 
 BROKEN = {

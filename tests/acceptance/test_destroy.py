@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 
 import pytest
@@ -74,26 +73,13 @@ INTERRUPTIONS = [
 ]
 
 
-def interrupted(task: str, how: signal.Signals) -> list[str]:
-    """Run ``make site`` and end it, with all its children, a second after a task began; return what it printed."""
-    run = Interruptible("make", "site", stdout=subprocess.PIPE)
-    lines: list[str] = []
-    assert run.process.stdout is not None
-    with run.process.stdout:
-        for line in run.process.stdout:
-            lines.append(line)
-            if task in line:
-                time.sleep(1)
-                break
-        run.end(how)
-    return lines
-
-
 def test_it_comes_back_with_its_file_system_however_often_it_is_interrupted(destroyed: Run, site: Site) -> None:
     kept = file_systems()
     for task, how in INTERRUPTIONS:
-        lines = interrupted(task, how)
-        assert task in lines[-1], f"it never came to '{task}':\n{''.join(lines[-60:])}"
+        interrupted = Interruptible("make", "site")
+        interrupted.reach(task)
+        time.sleep(1)
+        interrupted.end(how)
     run("make", "site")
     assert site.http().request("GET", "/api/v2/version").status == 200
     assert file_systems() == kept

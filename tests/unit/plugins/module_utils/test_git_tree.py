@@ -259,6 +259,15 @@ def test_what_cannot_be_published_is_refused(clone: Clone, params: dict[str, Any
     assert not clone.sent.exists()
 
 
+def test_a_large_file_is_refused_by_name_and_size(clone: Clone) -> None:
+    clone.write({"dags/large.bin": ""})
+    os.truncate(clone.path / "dags" / "large.bin", 200 * 2**20)
+    clone.commit()
+    with pytest.raises(TreeError, match=r"large\.bin has 200 MiB and dags_file_mib_max allows 50: keep data in S3"):
+        clone.build()
+    assert not clone.sent.exists()
+
+
 def test_a_folder_of_a_clone_is_no_repository(clone: Clone, tmp_path: Path) -> None:
     clone.write({"team/dags/mine.py": "print(1)\n"})
     clone.commit()
