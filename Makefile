@@ -171,10 +171,12 @@ ACCEPTANCE := test_empty_environment.py test_site.py test_second_run.py test_che
 	test_lab_down.py
 
 .PHONY: test
-test: setup ## Lint, sanity, collection, unit and acceptance tests
-	@# Two at a time: each of these waits for one core or the network for most of its time. Each prints when it has ended.
-	echo 'Running lint, sanity, docs-check, collection and unit, two at a time'
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint sanity docs-check collection unit
+test: setup ## Lint, sanity, collection, unit, bundle and acceptance tests
+	@# All that they install, or two of them would want to at once.
+	tools/bootstrap test
+	# Two at a time: each of these waits for one core or the network for most of its time. Each prints when it has ended.
+	echo 'Running bundle, lint, sanity, docs-check, collection and unit, two at a time'
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target bundle lint sanity docs-check collection unit
 	$(MAKE) --no-print-directory acceptance
 
 .PHONY: test-all
