@@ -37,6 +37,18 @@ def test_two_at_once_leave_one_whole_release(dags: Dags, hosts: dict[str, Contai
     dags.verify()
 
 
+def test_a_publication_that_hangs_is_waited_for_so_long_and_no_longer(dags: Dags, hosts: dict[str, Container]) -> None:
+    before = pointer(hosts)
+    after = dags.version("behind another")
+    hosts["lab-scheduler-1"].exec_run(["flock", f"{SHARED}/.lock", "sleep", "75"], detach=True)
+    done = dags.sync(ok=False, dags_proof_seconds=20)
+    assert done.returncode == 2
+    assert "was still going on after 20 s (dags_proof_seconds)" in " ".join(done.output.split())
+    assert pointer(hosts) == before
+    dags.sync()
+    assert pointer(hosts) == after
+
+
 # The task that was the last to begin, how long after that, and whether the release is current then.
 DEATHS = {
     "before anything": ("Reach the host", 0, {False}),
