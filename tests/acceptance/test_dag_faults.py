@@ -200,7 +200,8 @@ def test_a_full_file_system_stops_the_publication_and_nothing_else(dags: Dags, h
         size=$(($(du -sk {SHARED} | cut -f1) + 200))
         mount -t tmpfs -o size=${{size}}k,mode=755 tmpfs /mnt
         cp -a {SHARED}/. /mnt
-        mount --move /mnt {SHARED}
+        mount --bind /mnt {SHARED}
+        umount /mnt
     """
     look = f"cd {SHARED} && cat current && find . -type f ! -name .lock -exec sha256sum {{}} + | sort"
     before = shell(hosts["lab-scheduler-1"], look)
