@@ -7,8 +7,9 @@ import gzip
 import io
 import json
 import os
+import subprocess
+import sys
 import tarfile
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -296,23 +297,28 @@ def test_a_full_file_system_leaves_the_current_release(
     assert files(root) == before
 
 
+# A publisher for which nothing is tidied up, as when it is killed.
+DIES = """
+import os, sys
+from pathlib import Path
+from freehold_airflow import publish
+setattr(publish, sys.argv[2], lambda *_: os._exit(9))
+publish.publish(Path(sys.argv[1]), open(sys.argv[3], "rb"))
+"""
+
+
 @pytest.mark.parametrize("step", ["write_pack", "_sync", "hash_file", "_replace"])
 def test_a_publisher_that_dies_at_any_step_leaves_the_current_release(
-    root: Path, put: Publish, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, put: Publish, step: str, tmp_path: Path
 ) -> None:
-    # What dies leaves its spool behind.
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     put("aaa", TREE)
     changed: Tree = TREE | {"new.py": b"new"}
-    # A process of its own, for which nothing is tidied up, as when it is killed.
-    child = os.fork()
-    if not child:
-        monkeypatch.setattr(f"freehold_airflow.publish.{step}", lambda *_: os._exit(9))
-        try:
-            put("bbb", changed)
-        finally:
-            os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    # It leaves its spool behind.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
+    sent = tmp_path / "stream"
+    sent.write_bytes(stream("bbb", changed).getvalue())
+    command = [sys.executable, "-c", DIES, str(root), step, str(sent)]
+    assert subprocess.run(command, env=environment, check=False).returncode == 9
     assert Store(root).pointer().release == "aaa"
     put("bbb", changed)
     assert Store(root).pointer().release == "bbb"
