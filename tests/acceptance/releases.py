@@ -45,6 +45,8 @@ from airflow.sdk import Param, dag, task
 @task(retries=1, retry_delay=timedelta(seconds=1))
 def look(params: dict[str, int], ti) -> list[str]:
     before = Path(__file__).with_name("data.txt").read_text()
+    if ti.try_number > params["tries"]:
+        raise RuntimeError("the try before failed, and was not told to")
     time.sleep(params["seconds"])
     if ti.try_number < params["tries"]:
         raise RuntimeError("once more")

@@ -54,7 +54,7 @@ DEATHS = {
     "before anything": ("Reach the host", 0, {False}),
     "while it looks": ("Publish the DAGs of the commit", 0.5, {False}),
     "while DAGs are imported": ("Publish the DAGs of the commit", 3, {False}),
-    "while it writes": ("Publish the DAGs of the commit", 6, {False, True}),
+    "about when the pointer moves": ("Publish the DAGs of the commit", 6, {False, True}),
     "during the proof": ("Ask each container which DAGs it sees", 0.5, {True}),
     "while Airflow parses": ("Wait until Airflow has parsed the release", 0.5, {True}),
     "while old releases go": ("Remove releases that nobody needs", 0.5, {True}),

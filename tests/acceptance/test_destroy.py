@@ -78,6 +78,7 @@ def test_it_comes_back_with_its_file_system_however_often_it_is_interrupted(dest
     for task, how in INTERRUPTIONS:
         interrupted = Interruptible("make", "site")
         interrupted.reach(task)
+        # In the middle of it.
         time.sleep(1)
         interrupted.end(how)
     run("make", "site")
