@@ -134,7 +134,7 @@ def test_rolling_back_and_back_again(dags: Dags, hosts: dict[str, Container]) ->
     dags.sync()
     new = dags.version("after")
     dags.sync()
-    run("ansible-playbook", "playbooks/dag-rollback.yml")
+    run("make", "dag-rollback")
     assert pointer(hosts) == old
     assert dags.ended(dags.trigger())[1:] == (old, {"before"})
     run("ansible-playbook", "playbooks/dag-rollback.yml", "-e", f"dags_rollback_to={new}")

@@ -43,6 +43,13 @@ def test_a_host_that_has_booted_runs_dags(airflow: Any) -> None:
     works(airflow)
 
 
+def test_a_dag_links_to_its_release_in_the_repository(airflow: Any) -> None:
+    works(airflow)
+    newest = airflow.ask("GET", "/api/v2/dags/molecule_sleeper/dagVersions?order_by=-version_number")["dag_versions"][0]
+    assert newest["bundle_url"] == f"https://git.example.com/dags/tree/{newest['bundle_version']}/dags"
+    assert newest["bundle_version"]
+
+
 def test_no_unit_of_the_host_has_failed(machine: Any) -> None:
     failed = machine.run("systemctl list-units --state=failed --plain --no-legend")
     assert not [unit for unit in UNITS if unit in failed], failed
