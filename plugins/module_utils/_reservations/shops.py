@@ -39,7 +39,9 @@ from ansible_collections.freehold.airflow.plugins.module_utils._reservations.pur
 # One try, and an answer within a minute: whatever comes of it, nothing is sent again.
 BUYING = {"retries": {"total_max_attempts": 1, "mode": "standard"}, "connect_timeout": 10, "read_timeout": 60}
 
+# https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 _THROTTLED = (
+    "EC2ThrottledException",
     "RequestLimitExceeded",
     "Throttling",
     "ThrottlingException",

@@ -343,6 +343,20 @@ def test_a_refused_purchase_is_written_down_as_none(account: Account, of: Servic
         (EC2, "InvalidReservedInstancesOfferingId", "not sold any more"),
         (RDS, "ReservedDBInstancesOfferingNotFound", "not sold any more"),
         (ELASTICACHE, "ReservedCacheNodesOfferingNotFound", "not sold any more"),
+        *(
+            (EC2, code, "AWS throttles requests and took no purchase")
+            for code in (
+                "EC2ThrottledException",
+                "RequestLimitExceeded",
+                "RequestThrottled",
+                "RequestThrottledException",
+                "SlowDown",
+                "ThrottledException",
+                "Throttling",
+                "ThrottlingException",
+                "TooManyRequestsException",
+            )
+        ),
     ],
 )
 def test_a_refusal_is_told_in_plain_words(account: Account, of: Service, code: str, words: str) -> None:
