@@ -8,7 +8,7 @@ failed. The exit status is 0 when the tree is fine, 1 when it is refused and 2 w
 
 Every verdict is Airflow's own: the dag-processor's functions find the files and parse them, each in a forked child of
 one process that has imported Airflow, as the dag-processor does. What that can't see is added here: a file that hangs,
-a process that dies, and one DAG id in two files, which Airflow would let flap between them.
+a process that dies, and one DAG id in two files, or in the image, too, which Airflow would let flap between them.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ from freehold_airflow.answer import take_stdout
 BUNDLE = "freehold-check"
 # How long after the limit a child is killed: first it writes down where it stands.
 GRACE_SECONDS = 0.5
+# The DAGs of the image (OwnBundle), which are there beside those of any release.
+OWN_DAGS = frozenset({"freehold_smoke"})
 MESSAGE_LENGTH = 500
 
 # Of a component's settings, those by which a look would be heard of elsewhere.
@@ -452,8 +454,12 @@ def _duplicates(root: Path, dags: list[Dag]) -> list[Problem]:
     for dag in dags:
         file = first.setdefault(dag.dag_id, dag.file)
         if file != dag.file:
-            message = f"the DAG id {dag.dag_id!r} is in {file}, too"
-            errors.append(Problem(dag.file, _line_of(root / dag.file, dag.dag_id), "duplicate", message))
+            message = f"the DAG id {dag.dag_id!r} is in {file}, too: rename one of them"
+        elif dag.dag_id in OWN_DAGS:
+            message = f"the DAG id {dag.dag_id!r} belongs to a DAG of the image: rename this one"
+        else:
+            continue
+        errors.append(Problem(dag.file, _line_of(root / dag.file, dag.dag_id), "duplicate", message))
     return errors
 
 

@@ -231,9 +231,15 @@ def test_one_dag_id_in_two_files_names_both(check: Check) -> None:
     files = {"a.py": GOOD.format(dag="same"), "b/c.py": decorated, "other.py": GOOD.format(dag="other")}
     status, report = check(files)
     assert status == 1
-    assert report["errors"] == [
-        {"file": "b/c.py", "line": 4, "kind": "duplicate", "message": "the DAG id 'same' is in a.py, too"}
-    ]
+    message = "the DAG id 'same' is in a.py, too: rename one of them"
+    assert report["errors"] == [{"file": "b/c.py", "line": 4, "kind": "duplicate", "message": message}]
+
+
+def test_the_dag_id_of_the_images_own_dag_is_refused(check: Check) -> None:
+    status, report = check({"smoke.py": GOOD.format(dag="freehold_smoke")})
+    assert status == 1
+    message = "the DAG id 'freehold_smoke' belongs to a DAG of the image: rename this one"
+    assert report["errors"] == [{"file": "smoke.py", "line": 3, "kind": "duplicate", "message": message}]
 
 
 def test_one_dag_id_twice_in_one_file_is_refused(check: Check) -> None:
