@@ -63,7 +63,9 @@ def test_drift_is_found_and_fetching_repairs_it(
     found = proof.state(bundle)
     assert (found["exact"], found["differs"][kind]) == (False, [path])
     assert not proof.state(bundle)["exact"], "looking repairs nothing"
-    assert proof.state(bundle, fetch=True)["exact"]
+    repaired = proof.state(bundle, fetch=True)
+    assert (repaired["exact"], repaired["repaired"][kind]) == (True, [path])
+    assert "repaired" not in proof.state(bundle, fetch=True)
 
 
 def test_a_bit_that_flips_on_the_disk_is_found_and_repaired(copy: Path, bundle: proof.Bundle) -> None:

@@ -71,7 +71,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             try:
                 read = build({"base": "", "base_tree": "", **params, **base, "dest": str(stream)})
             except TreeError as error:
-                raise AnsibleActionFail(str(error)) from error
+                # Ansible would say the reasons behind it, too, which are the same sentence.
+                raise AnsibleActionFail(str(error)) from None
             result["wanted"] = {
                 **{name: read[name] for name in ("release", "tree", "commit", "repository", "files", "changes")},
                 "before": found["release"] or "",
@@ -84,7 +85,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             shown = [f"{mark} {path}\n" for kind, mark in MARKS.items() for path in read["changes"][kind]]
             result["diff"] = {"prepared": "".join(shown)}
             result["wanted"]["sent_bytes"] = read["sent"]
-            result |= self._publish(stream, given, task_vars)
+            published = self._publish(stream, given, task_vars)
+            if published.get("failed"):
+                # Alone: Ansible shows all of what a failed task returns, and the reason should not be searched for.
+                return published
+            result |= published
             result["wanted"] |= {"moves": result.get("published", {}).get("moves", 0)}
             return result
 

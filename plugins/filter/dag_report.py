@@ -82,7 +82,7 @@ def dag_table(report: Mapping[str, Any]) -> list[str]:
             str(row["component"] or "-"),
             short(str(row.get("release") or "-")),
             str(row.get("files") or "-"),
-            "exact" if row["exact"] else str(row["error"]),
+            proof_of(row),
         )
         for row in report["containers"]
     ]
@@ -93,7 +93,25 @@ def dag_table(report: Mapping[str, Any]) -> list[str]:
     if report["parsed"].get("parsed"):
         summary += f", parsed by Airflow in {report['parsed']['seconds']:.0f} s"
     away = [f"{host} is stopped and was not asked; it catches up when it starts." for host in report["stopped"]]
-    return [*lines, f"{summary}.", *away, *told(report["retained"])]
+    return [*lines, f"{summary}.", *since(report), *away, *told(report["retained"])]
+
+
+def proof_of(row: Row) -> str:
+    """Return the last column of a container's line."""
+    if not row["exact"]:
+        return str(row["error"])
+    return f"exact, after a repair of this host's copy ({row['repaired']})" if row.get("repaired") else "exact"
+
+
+def since(report: Mapping[str, Any]) -> list[str]:
+    """Return what a publication, or going back, has changed."""
+    before, changes = str(report.get("before") or ""), report.get("changes")
+    if before in ("", str(report["release"])):
+        return []
+    line = f"It follows {short(before)}"
+    if changes:
+        line += ": " + ", ".join(f"{len(changes[kind])} {kind}" for kind in ("added", "changed", "removed"))
+    return [f"{line}."]
 
 
 def told(retained: Mapping[str, Any]) -> list[str]:
@@ -113,6 +131,16 @@ def told(retained: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def dag_releases_named(releases: Sequence[str], name: str) -> list[str]:
+    """Return those of ``releases`` that people may mean: by the whole name, the one in reports, or its beginning.
+
+    A name that is there as it stands means nothing else; a beginning has four digits at least, as Git has it.
+    """
+    if name in releases:
+        return [name]
+    return [release for release in releases if name == short(release) or (len(name) >= 4 and release.startswith(name))]
+
+
 def short(release: str) -> str:
     """Return a release's name as people read it: 12 digits of the commit, and whether it was dirty."""
     commit, dash, rest = release.partition("-")
@@ -123,4 +151,4 @@ class FilterModule:
     """Jinja filters."""
 
     def filters(self) -> dict[str, Any]:
-        return {"dag_report": dag_report, "dag_table": dag_table}
+        return {"dag_report": dag_report, "dag_table": dag_table, "dag_releases_named": dag_releases_named}

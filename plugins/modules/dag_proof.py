@@ -94,6 +94,9 @@ proofs:
     differs:
       description: Paths that are C(changed), C(missing), C(extra) and C(unreadable).
       type: dict
+    repaired:
+      description: What was wrong with this host's copy, in words, where O(fetch) put it right; empty where nothing was.
+      type: str
 """
 
 import json
@@ -133,8 +136,13 @@ def ask(component: str, fetch: bool, seconds: float) -> dict[str, Any]:
 
 def differing(found: dict[str, Any]) -> str:
     """Return what is wrong with the files, in words; empty when nothing is."""
+    return listed(found.get("differs"))
+
+
+def listed(difference: dict[str, list[str]] | None) -> str:
+    """Return a difference in words."""
     parts = []
-    for kind, paths in sorted((found.get("differs") or {}).items()):
+    for kind, paths in sorted((difference or {}).items()):
         if paths:
             more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
             parts.append(f"{kind}: {', '.join(paths[:SHOWN])}{more}")
@@ -164,6 +172,7 @@ def judge(component: str, found: dict[str, Any], params: dict[str, Any]) -> dict
         "exact": bool(found.get("exact")) and not error,
         "error": error,
         "differs": found.get("differs") or {},
+        "repaired": listed(found.get("repaired")),
     }
 
 
@@ -197,7 +206,7 @@ def main() -> None:
     components: list[str] = module.params["components"]
     with ThreadPoolExecutor(max(1, len(components))) as pool:
         proofs = list(pool.map(lambda component: prove(component, module.params, fetch), components))
-    module.exit_json(changed=False, proofs=proofs)
+    module.exit_json(changed=any(proof["repaired"] for proof in proofs), proofs=proofs)
 
 
 if __name__ == "__main__":

@@ -170,6 +170,8 @@ class Host:
         try:
             return answer(which, params[which], limit, {"stream": params["stream"] or ""}, good)
         except CommandError as error:
+            if error.reason and which != "write":
+                self.fail(f"Nothing was published: {error.reason}.")
             self.fail(str(error), **error.details)
 
     def fail(self, message: str, **more: Any) -> NoReturn:

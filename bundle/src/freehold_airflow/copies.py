@@ -62,6 +62,8 @@ class Copies:
         self.incoming = self.base / "incoming"
         self.tracking = storage / "_tracking" / bundle
         self.lock_file = storage / "_locks" / f"{bundle}.lock"
+        # What this object has put right, by release.
+        self.repaired: dict[str, Difference] = {}
 
     def path(self, release: str) -> Path:
         """Where the copy of a release is, once it is there."""
@@ -229,6 +231,7 @@ class Copies:
             left = compare(manifest, root)
             if left:
                 raise ReleaseError(f"the copy of release {release} can't be repaired: {left.as_json()}")
+            self.repaired[release] = difference
         self._note_manifest(manifest)
         self._note_seal(manifest)
 

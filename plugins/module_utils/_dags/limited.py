@@ -33,11 +33,15 @@ OVER = (124, 137)
 
 
 class CommandError(Exception):
-    """A command gave no answer; the text is one sentence, ``details`` are what it ended with and printed."""
+    """A command gave no answer; the text is one sentence, ``details`` are what it ended with and printed.
 
-    def __init__(self, message: str, **details: Any) -> None:
+    ``reason`` is what one of our programs says for itself, where it does.
+    """
+
+    def __init__(self, message: str, *, reason: str = "", **details: Any) -> None:
         """Take the sentence, and C(rc), C(stdout) and C(stderr) where they are known."""
         super().__init__(message)
+        self.reason = reason
         self.details = details
 
 
@@ -95,13 +99,14 @@ def answer(
         stop(process)
         left = remove(container) if any("{container}" in item for item in command) else ""
         raise CommandError(f"The command '{name}' was stopped: {limit.sentence}.{left}") from error
-    said = {"rc": process.returncode, "stdout": out, "stderr": err}
+    said: dict[str, Any] = {"rc": process.returncode, "stdout": out, "stderr": err}
     if process.returncode in OVER and time.monotonic() - started >= limit.seconds:
         raise CommandError(f"The command '{name}' was stopped: {limit.sentence}.", **said)
     if process.returncode not in good:
         lines = (err or out).strip().splitlines() or ["it said nothing"]
         # Python may have more to say after a program's own sentence, of a file that could not be closed for one.
         last = next((line for line in reversed(lines) if line.startswith(PROGRAMS)), lines[-1])
+        said["reason"] = last.partition(": ")[2] if last.startswith(PROGRAMS) else ""
         raise CommandError(f"The command '{name}' ended with status {process.returncode}: {last}", **said)
     try:
         return dict(json.loads(out))

@@ -18,13 +18,14 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def begin(folder: Path, **given: Any) -> None:
     """Run the first play of dag_hosts.yml."""
-    book = folder / "play.yml"
+    book = folder / "books" / "play.yml"
+    book.parent.mkdir()
     book.write_text(yaml.safe_dump(yaml.safe_load((ROOT / "playbooks" / "dag_hosts.yml").read_text())[:1]))
     program = str(Path(sys.executable).with_name("ansible-playbook"))
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     command = [program, "-i", "localhost,", "-e", json.dumps({**local, **given}), str(book)]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -33,6 +34,12 @@ def test_the_report_of_an_earlier_run_goes(tmp_path: Path) -> None:
     report.write_text("{}")
     begin(tmp_path, dags_report=str(report))
     assert not report.exists()
+
+
+def test_a_report_is_named_from_where_the_command_is_given(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("{}")
+    begin(tmp_path, dags_report="report.json")
+    assert not (tmp_path / "report.json").exists()
 
 
 def test_a_folder_that_is_named_by_mistake_stays(tmp_path: Path) -> None:

@@ -181,7 +181,19 @@ def test_a_check_run_moves_nothing(role: Role) -> None:
     facts, said = role.run("rollback", options=("--check",))
     assert facts["dags_wanted"] is None
     assert "changed=1" in said
+    assert "Move the pointer to aaa" in said
     assert Store(role.shared).pointer().release == "bbb"
+
+
+def test_a_release_that_is_not_there_is_refused_with_those_that_are(role: Role) -> None:
+    first, second = "a" * 40, "b" * 40
+    publish(role.shared, stream(first, TREE))
+    publish(role.shared, stream(second, TREE | {"b.py": b"b"}))
+    _, said = role.run("rollback", dags_rollback_to="cccc")
+    assert "dags_rollback_to (cccc) names no release that is still there; there are:" in said
+    assert f"{first[:12]} (previous), {second[:12]} (current)" in said
+    facts, _ = role.run("rollback", dags_rollback_to=first[:12])
+    assert facts["dags_wanted"]["release"] == first
 
 
 def test_a_shared_file_system_that_hangs_ends_in_a_sentence(role: Role) -> None:

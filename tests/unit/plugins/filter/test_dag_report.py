@@ -5,7 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.freehold.airflow.plugins.filter.dag_report import dag_report, dag_table
+import pytest
+from ansible_collections.freehold.airflow.plugins.filter.dag_report import (
+    dag_releases_named,
+    dag_report,
+    dag_table,
+)
 
 RELEASE = "3d3c42e5aac5ba805825da76410c181273ba90b1"
 WANTED = {"release": RELEASE, "tree": "t"}
@@ -69,6 +74,47 @@ def test_a_proof_that_could_not_be_made_is_not_taken_for_silence() -> None:
         "host-b: it could not be asked",
         "host-c: the host did not answer; it catches up when it returns",
     ]
+
+
+def test_what_a_publication_and_going_back_have_changed_is_told() -> None:
+    changes = {"added": ["a", "b"], "changed": [], "removed": ["c"]}
+    published = dag_report({**WANTED, "before": f"{'0' * 40}-dirty-1", "changes": changes}, [], [])
+    assert dag_table(published)[-1] == "It follows 000000000000-dirty-1: 2 added, 0 changed, 1 removed."
+    assert dag_table(dag_report({**WANTED, "before": "0" * 40}, [], []))[-1] == "It follows 000000000000."
+
+
+@pytest.mark.parametrize("before", ["", RELEASE])
+def test_the_first_release_and_the_same_again_follow_none(before: str) -> None:
+    wanted = {**WANTED, "before": before, "changes": {"added": [], "changed": [], "removed": []}}
+    assert len(dag_table(dag_report(wanted, [], []))) == 2
+
+
+def test_a_repair_is_told() -> None:
+    proofs = [{"proofs": [row("worker", repaired="changed: a.py")]}]
+    report = dag_report(WANTED, ["host-a"], proofs)
+    assert report["exact"]
+    assert dag_table(report)[1].endswith("12     exact, after a repair of this host's copy (changed: a.py)")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        (RELEASE, [RELEASE]),
+        ("3d3c", [RELEASE]),
+        ("3d3", []),
+        ("aaaabbbbcccc", ["aaaabbbbcccc" + "d" * 28, "aaaabbbbcccc" + "e" * 28]),
+        ("aaaabbbbcccc-dirty-12", ["aaaabbbbcccc" + "d" * 28 + "-dirty-12"]),
+        ("aaaabbbbcccc" + "d" * 28, ["aaaabbbbcccc" + "d" * 28]),
+        ("ffff", []),
+        ("", []),
+    ],
+)
+def test_people_name_releases_as_reports_do_or_by_their_first_digits(name: str, meant: list[str]) -> None:
+    twin = "aaaabbbbcccc" + "d" * 28
+    releases = [RELEASE, twin, "aaaabbbbcccc" + "e" * 28]
+    if "dirty" in name or name == twin:
+        releases.append(f"{twin}-dirty-12")
+    assert dag_releases_named(releases, name) == meant
 
 
 def test_a_stopped_host_is_told_and_no_problem() -> None:

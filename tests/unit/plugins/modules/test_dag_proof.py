@@ -67,6 +67,7 @@ def test_an_exact_release_is_proved(docker: Docker) -> None:
         "exact": True,
         "error": "",
         "differs": GOOD["differs"],
+        "repaired": "",
     }
     [command] = docker.asked
     assert command[3:6] == ["airflow-worker", "timeout", "--kill-after=5"]
@@ -137,6 +138,14 @@ def test_every_component_is_asked_and_the_proofs_are_in_order(docker: Docker, ru
     assert [proof["component"] for proof in result["proofs"]] == ["scheduler", "worker"]
     assert all(proof["exact"] for proof in result["proofs"])
     assert all("--fetch" in command for command in docker.asked)
+
+
+def test_a_repair_is_a_change_and_told(docker: Docker, run_module: Any) -> None:
+    docker.answers = [GOOD | {"repaired": {"changed": ["a.py"], "missing": [], "extra": ["b", "c", "d", "e"]}}]
+    result = run_module(dag_proof, components=["worker"], release="aaa", tree="t1", fetch=True)
+    assert result["changed"]
+    assert result["proofs"][0]["exact"]
+    assert result["proofs"][0]["repaired"] == "changed: a.py; extra: b, c, d and 1 more"
 
 
 def test_a_check_run_fetches_nothing(docker: Docker, run_module: Any) -> None:

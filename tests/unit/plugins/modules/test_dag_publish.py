@@ -133,6 +133,7 @@ def test_what_is_wrong_is_shown_by_file_and_line_and_nothing_is_published(site: 
         "a.py:3: SyntaxError: invalid syntax",
         "b.py: takes longer than 30 s",
     ]
+    assert not {"found", "wanted", "diff"} & set(done), "a failed task is shown with all that it returns"
     assert not site.shared.exists()
 
 
@@ -140,6 +141,9 @@ def test_a_check_that_could_not_be_done_publishes_nothing(site: Site) -> None:
     done = site.publish(check=["sh", "-c", "echo 'no space left' >&2; exit 1"])
     assert "'check' ended with status 1: no space left" in done["msg"]
     assert "gave no answer" in site.publish(verdict="not json")["msg"]
+    own = "echo 'freehold_airflow.publish: the link x points outside the tree' >&2; exit 1"
+    done = site.publish(check=["sh", "-c", own])
+    assert done["msg"] == "Nothing was published: the link x points outside the tree."
     assert not site.shared.exists()
 
 
@@ -193,6 +197,11 @@ def test_what_cannot_be_read_is_said_in_a_sentence(site: Site) -> None:
     (site.clone / "dags" / "first").write_text("not committed")
     assert "dags_allow_dirty" in site.publish()["msg"]
     assert "is no directory" in site.publish(repository="/nowhere")["msg"]
+
+
+def test_a_revision_that_is_none_is_said_to_be_once(site: Site) -> None:
+    done = site.publish(revision="nope")
+    assert done["msg"] == f"dags_revision (nope) names no commit of {site.clone}"
 
 
 def test_nothing_is_left_on_the_host(site: Site) -> None:
