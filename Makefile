@@ -57,12 +57,13 @@ password: $(VENV)/locked ## Print the password of the Airflow administrator
 	@ansible-playbook playbooks/password.yml | sed -n "s/^ *msg: *//p" | tr -d "\"'"
 
 .PHONY: dag-check
-dag-check: ## Import the DAGs in the image, with no environment at all
+dag-check: ## Import the DAGs, here or of DAGS_REPOSITORY=<clone>, in the image, with no environment at all
 	@DAGS_REPOSITORY=$${DAGS_REPOSITORY:-$(CURDIR)} .ci/dag-check
 
 .PHONY: dag-sync
-dag-sync: $(VENV)/locked ## Publish the committed DAGs and prove that every container holds them
-	@ansible-playbook playbooks/dag-sync.yml
+dag-sync: $(VENV)/locked ## Publish the committed DAGs, here or of DAGS_REPOSITORY=<clone>, and prove that every container holds them
+	@ansible-playbook playbooks/dag-sync.yml $(if $(DAGS_REPOSITORY),-e "dags_repository='$(DAGS_REPOSITORY)'") \
+	  $(if $(DAGS_FOLDER),-e "dags_folder='$(DAGS_FOLDER)'")
 
 .PHONY: dag-verify
 dag-verify: $(VENV)/locked ## Prove, changing nothing, that every container holds the current release
