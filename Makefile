@@ -159,7 +159,7 @@ MOLECULE := docker time valkey efs authorized_keys trust webserver scheduler wor
 .PHONY: acceptance
 acceptance: setup ## Bring an environment up in the lab and look at it as its users do
 	@tools/bootstrap test
-	pytest -q $(addprefix tests/acceptance/,$(ACCEPTANCE))
+	pytest -q --durations=15 $(addprefix tests/acceptance/,$(ACCEPTANCE))
 
 .PHONY: acceptance-all
 acceptance-all: setup ## The same, and what make test has no time for: faults, refusals, reboots, destroying
