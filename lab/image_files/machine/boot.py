@@ -150,6 +150,8 @@ def command_line(here: Place, guest: Guest) -> list[str]:
         # No KVM: where the machine has it, it is mostly a nested one, under which Debian's kernel did not boot.
         *("-machine", "pc", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"),
         *("-smp", str(_PROCESSORS), "-m", f"{guest.memory_mib}M"),
+        # With a table of qemu's own instead of its BIOS's, which does not say that this is a virtual machine.
+        *("-smbios", "type=0,vendor=Amazon EC2,version=1.0"),
         *("-smbios", f"type=1,manufacturer=Amazon EC2,product={guest.instance_type},uuid={identity},serial={identity}"),
         *("-kernel", str(DISK / "vmlinuz"), "-initrd", str(DISK / "initrd.img")),
         *("-append", kernel_command_line(here, guest)),
