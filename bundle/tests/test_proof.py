@@ -120,6 +120,7 @@ def test_a_folder_that_was_closed_is_found_and_repaired(
     assert looked["differs"]["unreadable"] == ([closed] if closed else [])
     fetched = run("--fetch")
     assert fetched["exact"], fetched
+    assert fetched["repaired"]["closed"] == ["pack age"]
     assert run()["exact"]
 
 

@@ -62,8 +62,8 @@ class Copies:
         self.incoming = self.base / "incoming"
         self.tracking = storage / "_tracking" / bundle
         self.lock_file = storage / "_locks" / f"{bundle}.lock"
-        # What this object has put right, by release.
-        self.repaired: dict[str, Difference] = {}
+        # What this object has put right, by release: paths by what was wrong with them.
+        self.repaired: dict[str, dict[str, list[str]]] = {}
 
     def path(self, release: str) -> Path:
         """Where the copy of a release is, once it is there."""
@@ -218,11 +218,8 @@ class Copies:
         closed = _open_folders(root)
         difference = compare(manifest, root)
         if difference or closed:
-            log.warning(
-                "The copy of release %s was changed on this host; repairing it: %s",
-                release,
-                {**difference.as_json(), "closed": closed},
-            )
+            found = {**difference.as_json(), "closed": closed}
+            log.warning("The copy of release %s was changed on this host; repairing it: %s", release, found)
             for path in (*difference.extra, *difference.changed, *difference.unreadable):
                 (root / path).unlink(missing_ok=True)
             _remove_empty_folders(root)
@@ -231,7 +228,7 @@ class Copies:
             left = compare(manifest, root)
             if left:
                 raise ReleaseError(f"the copy of release {release} can't be repaired: {left.as_json()}")
-            self.repaired[release] = difference
+            self.repaired[release] = found
         self._note_manifest(manifest)
         self._note_seal(manifest)
 

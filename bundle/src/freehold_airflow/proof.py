@@ -77,7 +77,7 @@ def state(bundle: Bundle, release: str | None = None, fetch: bool = False) -> di
             raise ReleaseError(f"this host's copy of {wanted} has the tree {manifest.tree}, not {published.tree}")
         found |= {"tree": manifest.tree, "files": len(manifest.entries), "differs": difference.as_json()}
         if wanted in copies.repaired:
-            found["repaired"] = copies.repaired[wanted].as_json()
+            found["repaired"] = copies.repaired[wanted]
         found["exact"] = not difference
     except (ReleaseError, OSError) as error:
         found["error"] = str(error)
