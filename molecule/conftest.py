@@ -114,7 +114,7 @@ class Machine:
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
     """The host that this scenario's `create` launched."""
-    scenario = os.environ["MOLECULE_SCENARIO_NAME"]
+    scenario = os.environ["MOLECULE_SCENARIO_NAME"].replace("_", "-")
     made = Machine(f"molecule-{scenario}-1")
     yield made
     made.hang_up()
