@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import subprocess
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,21 +34,22 @@ find . -type f -perm -u+x -printf 'executable %p\\n' | LC_ALL=C sort
 """
 
 # A DAG that shows which files it is made of: a module and a data file, read before and after a wait, in the last of
-# the tries that its first task is told to need.
+# the tries that its first task is told to need. A run that is held waits for an Airflow variable of its own name.
 SLEEPER = """
 import time
 from datetime import timedelta
 from pathlib import Path
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import Param, Variable, dag, task
 
 
-@task(retries=1, retry_delay=timedelta(seconds=1))
-def look(params: dict[str, int], ti) -> list[str]:
+@task(retries=1, retry_delay=timedelta(seconds=1), execution_timeout=timedelta(minutes=10))
+def look(params: dict[str, int | bool], ti) -> list[str]:
     before = Path(__file__).with_name("data.txt").read_text()
     if ti.try_number > params["tries"]:
         raise RuntimeError("the try before failed, and was not told to")
-    time.sleep(params["seconds"])
+    while params["held"] and Variable.get(ti.run_id, default=None) is None:
+        time.sleep(1)
     if ti.try_number < params["tries"]:
         raise RuntimeError("once more")
     import part
@@ -56,13 +58,13 @@ def look(params: dict[str, int], ti) -> list[str]:
 
 
 @task
-def look_later(params: dict[str, int]) -> list[str]:
+def look_later() -> list[str]:
     import part
 
     return [Path(__file__).with_name("data.txt").read_text(), part.VERSION]
 
 
-@dag(schedule=None, params={"seconds": Param(0, type="integer"), "tries": Param(1, type="integer")})
+@dag(schedule=None, params={"held": Param(False, type="boolean"), "tries": Param(1, type="integer")})
 def sleeper():
     look() >> look_later()
 
@@ -116,11 +118,28 @@ class Dags:
         found: dict[str, Any] = json.loads(self.report_file.read_text())
         return found
 
-    def trigger(self, seconds: int = 0, tries: int = 1) -> str:
-        """Start a run of the sleeper; its first task sleeps in each try, and fails in all but the last."""
+    def trigger(self, tries: int = 1, held: bool = False) -> str:
+        """Start a run of the sleeper, whose first task fails in all tries but the last."""
         self.site.api("PATCH", "dags/sleeper", {"is_paused": False})
-        body = {"logical_date": datetime.now(UTC).isoformat(), "conf": {"seconds": seconds, "tries": tries}}
+        name, now = f"run-{uuid.uuid4()}", datetime.now(UTC).isoformat()
+        body = {"dag_run_id": name, "logical_date": now, "conf": {"held": held, "tries": tries}}
         return str(self.site.api("POST", "dags/sleeper/dagRuns", body)["dag_run_id"])
+
+    def hold(self, tries: int = 1) -> str:
+        """Start a run and wait until its first task is at work, which ends no try before it is let go."""
+        name = self.trigger(tries, held=True)
+        until(f"the start of {name}", lambda: self.task_of(name)["state"] == "running", 60)
+        return name
+
+    def let_go(self, name: str) -> None:
+        """Let a run that is held go on, which must be at work in its first try."""
+        at_work = self.task_of(name)
+        assert (at_work["state"], at_work["try_number"]) == ("running", 1)
+        self.site.api("POST", "variables", {"key": name, "value": "go on"})
+
+    def task_of(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.site.api("GET", f"dags/sleeper/dagRuns/{name}/taskInstances/look")
+        return found
 
     def run_of(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.site.api("GET", f"dags/sleeper/dagRuns/{name}")
