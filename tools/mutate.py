@@ -164,7 +164,7 @@ def judges(file: str) -> Iterator[Judge]:
         yield Judge("yamllint", ["yamllint", "--strict", file])
         yield Judge("ansible-lint", ["ansible-lint", "--offline", "--strict", f"roles/{role}"])
     yield Judge("the roles' variables", ["python", "tools/check_role_variables.py"])
-    yield Judge("unit tests", pytest(["tests/unit/roles"]))
+    yield Judge("unit tests", [*pytest(["tests/unit/roles"]), "--numprocesses=2"])
     if role in SCENARIOS:
         scenario = "uninstall" if Path(file).stem in UNINSTALLING else SCENARIOS[role]
         yield Judge("molecule", ["molecule", "test", "--scenario-name", scenario])
