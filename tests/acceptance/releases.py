@@ -119,7 +119,7 @@ class Dags:
         return found
 
     def trigger(self, tries: int = 1, held: bool = False) -> str:
-        """Start a run of the sleeper, whose first task fails in all tries but the last."""
+        """Start a run of the sleeper, whose first task fails in all tries but the last, and waits in each if held."""
         self.site.api("PATCH", "dags/sleeper", {"is_paused": False})
         name, now = f"run-{uuid.uuid4()}", datetime.now(UTC).isoformat()
         body = {"dag_run_id": name, "logical_date": now, "conf": {"held": held, "tries": tries}}
