@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Delete single lines of roles and plugins, one at a time, and see whether a test notices.
 
-    tools/mutate.py [--seed NUMBER] [--count NUMBER] [--only WORD] PAGE
+    tools/mutate.py [--seed NUMBER] [--count NUMBER] [--only WORD] [--quick] PAGE
 
 Lines are drawn at random, a third each from roles/*/templates, roles/*/tasks and plugins; the same seed draws the same
 lines of the same commit. Blank lines, comments, documentation, and keys that only say how a task is shown are no
@@ -12,7 +12,8 @@ cost (`judges`), until the first one fails.
 ``PAGE`` is written anew after each deletion, with the survivors and room for a reason; a reason that is there already
 is kept for the same line. Deletions that the page already tells of are not made again, so an interrupted run goes on
 where it was, also after commits that changed neither roles nor plugins; survivors get another chance where more than
-documentation changed. The status is 1 when fewer than 90 % were caught.
+documentation changed. With ``--quick`` no judge is asked that needs the lab, and what the others do not notice is left
+for a run without it. The status is 1 when fewer than 90 % were caught.
 """
 
 from __future__ import annotations
@@ -77,6 +78,8 @@ class Judge:
 
     name: str
     command: list[str]
+    # Whether it does without the lab.
+    quick: bool = True
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ def judges(file: str) -> Iterator[Judge]:
             yield Judge("unit tests", pytest([str(path.relative_to(TREE)) for path in nearest]))
         yield Judge("unit tests", [*pytest(["tests/unit"]), "--numprocesses=2"])
         yield Judge("unit tests", pytest(["lab/tests/tunnel"]))
-        yield Judge("tests against the API", pytest(["tests/integration/provisioning"]))
+        yield Judge("tests against the API", pytest(["tests/integration/provisioning"]), quick=False)
         return
     role = file.split("/")[1]
     if "/tasks/" in file:
@@ -167,15 +170,15 @@ def judges(file: str) -> Iterator[Judge]:
     yield Judge("unit tests", [*pytest(["tests/unit/roles"]), "--numprocesses=2"])
     if role in SCENARIOS:
         scenario = "uninstall" if Path(file).stem in UNINSTALLING else SCENARIOS[role]
-        yield Judge("molecule", ["molecule", "test", "--scenario-name", scenario])
+        yield Judge("molecule", ["molecule", "test", "--scenario-name", scenario], quick=False)
     else:
         word = re.compile(rf"""["'/]{role}(/[a-z_]+)?["']""")
         tests = sorted((TREE / "tests" / "integration" / "provisioning").glob("test_*.py"))
         about = [str(test.relative_to(TREE)) for test in tests if word.search(test.read_text(encoding="utf-8"))]
         if about:
-            yield Judge("tests against the API", pytest(about))
+            yield Judge("tests against the API", pytest(about), quick=False)
     acceptance = [f"tests/acceptance/test_{name}.py" for name in ("site", "second_run", "entrance", "access")]
-    yield Judge("acceptance tests", pytest(acceptance))
+    yield Judge("acceptance tests", pytest(acceptance), quick=False)
 
 
 def pytest(paths: list[str]) -> list[str]:
@@ -200,6 +203,11 @@ def fails(judge: Judge) -> bool:
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def fails_quickly(judge: Judge) -> bool:
+    """Whether a judge notices, where it does without the lab."""
+    return judge.quick and fails(judge)
 
 
 def judged(line: Line, notices: Callable[[Judge], bool], sound: set[tuple[str, ...]]) -> Verdict:
@@ -311,6 +319,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=20261123)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--only", default="", help="judge only lines of files whose path has this in it")
+    parser.add_argument("--quick", action="store_true", help="leave what only tests in the lab can notice for later")
     asked = parser.parse_args(arguments)
     commit = git("rev-parse", "--short", "HEAD")
     lines = sample(asked.seed, asked.count)
@@ -323,8 +332,12 @@ def main(arguments: list[str]) -> int:
         if line in done or asked.only not in line.file:
             continue
         print(f"{line.words}: {line.text}", flush=True)
-        verdicts.append(judged(line, fails, sound))
-        print(f"    noticed by {verdicts[-1].judge or 'NOBODY'} after {verdicts[-1].seconds} s", flush=True)
+        verdict = judged(line, fails_quickly if asked.quick else fails, sound)
+        if asked.quick and not verdict.judge:
+            print(f"    left for the lab after {verdict.seconds} s", flush=True)
+            continue
+        verdicts.append(verdict)
+        print(f"    noticed by {verdict.judge or 'NOBODY'} after {verdict.seconds} s", flush=True)
         asked.page.write_text(page(verdicts, reasons, asked.seed, commit, len(lines)), encoding="utf-8")
     caught = sum(bool(verdict.judge) for verdict in verdicts)
     print(f"{caught} of {len(verdicts)} deletions were noticed")

@@ -90,8 +90,30 @@ def test_a_judge_notices_by_failing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     mutate.TREE.mkdir()
     assert mutate.fails(mutate.Judge("no", ["false"]))
     assert not mutate.fails(mutate.Judge("yes", ["true"]))
+    assert mutate.fails_quickly(mutate.Judge("no", ["false"]))
+    assert not mutate.fails_quickly(mutate.Judge("no, in the lab", ["false"], quick=False))
     monkeypatch.setattr(mutate, "SECONDS", 0.2)
     assert mutate.fails(mutate.Judge("hangs", ["sleep", "60"]))
+
+
+def test_what_no_quick_judge_notices_is_left_out_of_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [mutate.Line("plugins/a.py", 3, "x = 1"), mutate.Line("roles/a/tasks/b.yml", 4, "when: y")]
+    monkeypatch.setattr(mutate, "sample", lambda _seed, _count: lines)
+    monkeypatch.setattr(mutate, "prepare", lambda: None)
+    noticing = {lines[0]: "unit tests"}
+    monkeypatch.setattr(mutate, "judged", lambda line, *_: mutate.Verdict(line, noticing.get(line, ""), 7))
+    page = tmp_path / "page.md"
+    assert mutate.main(["--quick", str(page)]) == 0
+    assert "left for the lab after 7 s" in capsys.readouterr().out
+    text = page.read_text()
+    assert "| `plugins/a.py` 3 | unit tests | 7 |" in text
+    assert "b.yml" not in text
+    assert "**1 of 1 deletions were noticed, 100 %.** The run is not finished: 2 lines were drawn." in text
+    # A run with all judges goes on with what is left.
+    assert mutate.main([str(page)]) == 1
+    assert "| `roles/a/tasks/b.yml` 4 | nobody | 7 |" in page.read_text()
 
 
 def test_the_page_remembers_verdicts_while_they_hold_and_reasons_for_longer() -> None:
