@@ -28,6 +28,7 @@ HOSTS = [f"{part}/preflight" for part in ("network", "identity", "hosts")] + ["n
 def provision(api: Api, *arguments: str, repositories: list[dict[str, Any]] = REPOSITORIES, **more: Any) -> Run:
     steps = ["ci_access/preflight", "ci_access"]
     given = {"ci_access_repositories": repositories, "ci_access_host_cidr": "10.20.0.0/16", **more}
+    given["ci_access_provider_tags"] = {"purpose": "github"}
     run = api.run([api.play(steps, **given)], *arguments)
     assert run.code == 0, run.output
     return run
@@ -260,3 +261,13 @@ def test_the_environments_removal_finds_the_role(api: Api) -> None:
     assert {"Key": "freehold:environment", "Value": "lab"} in role["Tags"]
     assert role["MaxSessionDuration"] == 3600
     assert json.dumps(role["AssumeRolePolicyDocument"]).count("*") == 0
+
+
+def test_what_stays_in_the_account_says_what_it_is(api: Api) -> None:
+    provision(api)
+    key = api.client("secretsmanager").describe_secret(SecretId="freehold/lab/ci_ssh_key")
+    assert key["Description"] == "Logs the DAG workflow in to the hosts"
+    iam = api.client("iam")
+    [provider] = [each["Arn"] for each in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]]
+    tags = iam.list_open_id_connect_provider_tags(OpenIDConnectProviderArn=provider)["Tags"]
+    assert tags == [{"Key": "purpose", "Value": "github"}]

@@ -72,6 +72,16 @@ def test_the_environment_is_made(api: Api) -> None:
     assert set(hosts(api)) == {"lab-webserver-1", "lab-scheduler-1", "lab-worker-1", "lab-worker-2"}
 
 
+def test_an_inventory_that_shows_no_hosts_is_refused(api: Api) -> None:
+    """With another region in the inventory, every later play would do nothing and call it success."""
+    run = api.run([api.play(["environment"])])
+    assert run.code != 0
+    unseen = "lab-scheduler-1, lab-webserver-1, lab-worker-1, lab-worker-2"
+    told = " ".join(run.output.split())
+    assert f"The inventory does not show {unseen}, which AWS does: make the region and the profile" in told
+    assert run.writes == []
+
+
 def test_hosts_are_private_spread_and_guarded(api: Api) -> None:
     found = hosts(api)
     assert {host["Placement"]["AvailabilityZone"] for host in found.values()} == {"eu-west-1a", "eu-west-1b"}
