@@ -23,7 +23,9 @@ _CAPABILITIES = ("NET_ADMIN", "DAC_READ_SEARCH")
 _INNER_PORT = 12049
 _BY_ADDRESS = "by-address"
 
-# NFS over one TCP port, version 4 alone, no rpcbind. EFS does not squash root either.
+# NFS over one TCP port, version 4 alone, no rpcbind. EFS does not squash root either. The server remembers neither
+# attributes nor lists of directories: hosts that are containers write behind its back, and what a client sees late must
+# be that client's own doing.
 _GANESHA = """
 NFS_CORE_PARAM {{
     Bind_addr = 127.0.0.1;
@@ -50,8 +52,10 @@ EXPORT {{
     Access_Type = RW;
     Squash = No_Root_Squash;
     SecType = sys;
+    Attr_Expiration_Time = 0;
     FSAL {{ Name = VFS; }}
 }}
+MDCACHE {{ Dir_Chunk = 0; }}
 NFS_KRB5 {{ Active_krb5 = false; }}
 LOG {{ Default_Log_Level = WARN; }}
 """
