@@ -239,10 +239,12 @@ def _import_all(root: Path, files: list[str], seconds: float, jobs: int) -> Iter
                 first = min(child.started for child in running.values()) + seconds + GRACE_SECONDS
                 for key, _ in selector.select(max(0.0, first - time.monotonic())):
                     child = key.data
+                    if child.pid not in running:
+                        continue  # Its end was shown before its last words, and took them along.
                     if key.fd == child.results:
                         if not _receive(child):
                             selector.unregister(child.results)
-                    elif child.pid in running:
+                    else:
                         selector.unregister(child.pid_fd)
                         if child.results in selector.get_map():
                             selector.unregister(child.results)

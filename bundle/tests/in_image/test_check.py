@@ -26,6 +26,20 @@ with DAG("{dag}"):
 
     work()
 """
+# The program, where each look shows the end of a process before its last words.
+ENDS_FIRST = """
+import selectors, sys, time
+
+class EndsFirst(selectors.DefaultSelector):
+    def select(self, timeout=None):
+        if super().select(timeout):
+            time.sleep(0.3)
+        return sorted(super().select(0), key=lambda event: event[0].fd == event[0].data.results)
+
+selectors.DefaultSelector = EndsFirst
+from freehold_airflow import check
+sys.exit(check.main())
+"""
 # An import is over in milliseconds, but the machine may be busy.
 LIMIT = 4
 
@@ -334,6 +348,15 @@ def test_a_command_that_makes_no_sense_has_its_own_status(arguments: list[str]) 
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "usage:" in done.stderr
+
+
+def test_a_process_may_be_seen_to_end_before_its_last_words_are_heard(tree: Path) -> None:
+    for number in range(4):
+        (tree / f"d{number}.py").write_text(GOOD.format(dag=f"d{number}"))
+    command = [sys.executable, "-c", ENDS_FIRST, "--root", str(tree)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["dags"]) == 4
 
 
 def test_a_hundred_files_take_seconds(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
