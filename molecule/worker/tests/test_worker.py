@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
@@ -53,9 +54,10 @@ def test_tasks_run_from_both_queues_and_their_logs_are_kept(machine: Any, airflo
     task = tasks[0]
     machine.until("the log is in the bucket", lambda: "Answered on" in airflow.log(run, task), 60)
     # Uploaded is kept once.
+    name = urllib.parse.unquote(run.rpartition("/")[2])
     machine.until(
         "nothing of it stays on the host",
-        lambda: not machine.run("find /var/log/airflow/worker -type f -path '*freehold_smoke*' -newermt '-1 minute'"),
+        lambda: not machine.run("find /var/log/airflow/worker -type f -path %s", f"*run_id={name}*"),
         60,
     )
 
