@@ -28,13 +28,14 @@ with DAG("{dag}"):
 """
 # The program, where each look shows the end of a process before its last words.
 ENDS_FIRST = """
-import selectors, sys, time
+import selectors, sys
 
 class EndsFirst(selectors.DefaultSelector):
     def select(self, timeout=None):
-        if super().select(timeout):
-            time.sleep(0.3)
-        return sorted(super().select(0), key=lambda event: event[0].fd == event[0].data.results)
+        events = super().select(timeout)
+        while events and all(key.fd == key.data.results for key, _ in events):
+            events = super().select(timeout)
+        return sorted(events, key=lambda event: event[0].fd == event[0].data.results)
 
 selectors.DefaultSelector = EndsFirst
 from freehold_airflow import check
