@@ -27,7 +27,7 @@ HOSTS = [f"{part}/preflight" for part in ("network", "identity", "hosts")] + ["n
 
 def provision(api: Api, *arguments: str, repositories: list[dict[str, Any]] = REPOSITORIES, **more: Any) -> Run:
     steps = ["ci_access/preflight", "ci_access"]
-    given = {"ci_access_repositories": repositories, "ci_access_host_cidr": "10.20.0.0/16"}
+    given: dict[str, Any] = {"ci_access_repositories": repositories, "ci_access_host_cidr": "10.20.0.0/16"}
     run = api.run([api.play(steps, **given, ci_access_provider_tags={"purpose": "github"}, **more)], *arguments)
     assert run.code == 0, run.output
     return run
