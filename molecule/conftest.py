@@ -121,6 +121,14 @@ def machine() -> Iterator[Machine]:
 
 
 @pytest.fixture
+def rebooted(machine: Machine) -> None:
+    """See that the journal tells of a boot before this one; a host that was only converged has none."""
+    boots = machine.run("journalctl --list-boots --no-pager --quiet").splitlines()
+    scenario = os.environ["MOLECULE_SCENARIO_NAME"]
+    assert len(boots) > 1, f"no boot before this one: `molecule side-effect -s {scenario}` reboots {machine.name}"
+
+
+@pytest.fixture
 def host(machine: Machine) -> Any:
     """The host under test, as testinfra's own modules see it."""
     return machine.host

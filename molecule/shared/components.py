@@ -11,6 +11,8 @@ import json
 import re
 from typing import Any, ClassVar
 
+import pytest
+
 UNITS_OF_SPANS = {
     "month": 2629800, "w": 604800, "d": 86400, "h": 3600, "min": 60, "s": 1, "ms": 0.001, "us": 0.000001,
 }  # fmt: skip
@@ -233,6 +235,7 @@ class Component:
     def test_its_settings_are_what_the_scenario_says(self, machine: Any) -> None:
         assert set(self.environment) <= set(container(machine, self.name)["Config"]["Env"])
 
+    @pytest.mark.usefixtures("rebooted")
     def test_the_reboot_stopped_it_in_its_time(self, machine: Any) -> None:
         said = machine.run(f"journalctl --boot=-1 --no-pager --output=cat --unit={self.unit}")
         assert f"Stopped {self.unit}" in said
