@@ -169,8 +169,9 @@ def judges(file: str) -> Iterator[Judge]:
     yield Judge("the roles' variables", ["python", "tools/check_role_variables.py"])
     yield Judge("unit tests", [*pytest(["tests/unit/roles"]), "--numprocesses=2"])
     if role in SCENARIOS:
-        scenario = "uninstall" if Path(file).stem in UNINSTALLING else SCENARIOS[role]
-        yield Judge("molecule", ["molecule", "test", "--scenario-name", scenario], quick=False)
+        # In the scenario of the READMEs first runs and changed settings are looked at without a reboot.
+        for scenario in ["uninstall"] if Path(file).stem in UNINSTALLING else [SCENARIOS[role], "readmes"]:
+            yield Judge("molecule", ["molecule", "test", "--scenario-name", scenario], quick=False)
     else:
         word = re.compile(rf"""["'/]{role}(/[a-z_]+)?["']""")
         tests = sorted((TREE / "tests" / "integration" / "provisioning").glob("test_*.py"))

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The example of each host role's README, from the installed collection: it works as it stands there, and again.
 
-Only what names somebody else's own things is given other names. The roles of the controller have the same test without
-hosts, in tests/integration/provisioning/test_readmes.py.
+After that one variable or another is changed, and what the change says is in effect when the run ends: the host is
+not rebooted here. Only what names somebody else's own things is given other names. The roles of the controller have
+the same test without hosts, in tests/integration/provisioning/test_readmes.py.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from components import container, running
 
 UNITS = ("airflow-api-server.service", "airflow-scheduler.service", "airflow-worker.service", "valkey-server.service")
 ROOT = Path(__file__).parents[3]
@@ -121,13 +124,17 @@ all:
         assert "prod" not in text and "111122223333" not in text
         return text
 
-    def play(self, roles: tuple[str, ...]) -> str:
-        """Run the examples of some roles and return what is said; fail when that ends badly."""
+    def play(self, *roles: str, check: bool = False, refused: bool = False, **changed: Any) -> str:
+        """Run the examples of some roles with some variables changed, and return what is said.
+
+        Fail when that ends badly, or well where it is to be refused.
+        """
         book = self.folder / f"{roles[0]}.yml"
         book.write_text("".join(self.example(role) for role in roles))
-        done = self._run("ansible-playbook", "-i", "hosts.yml", book.name)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        options = ["--extra-vars", json.dumps(changed), *(["--check"] if check else [])]
+        done = self._run("ansible-playbook", "-i", "hosts.yml", *options, book.name)
+        assert (done.returncode != 0) is refused, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +145,68 @@ def user(machine: Any, aws: Callable[[str], Any], tmp_path_factory: pytest.TempP
 
 @pytest.mark.parametrize("roles", STEPS, ids="+".join)
 def test_the_example_of_a_readme_works_and_changes_nothing_the_second_time(user: User, roles: tuple[str, ...]) -> None:
-    user.play(roles)
-    again = user.play(roles)
+    checked = user.play(*roles, check=True)
+    user.play(*roles)
+    again = user.play(*roles)
     if roles != ("verification",):  # which runs a DAG each time
+        assert re.findall(r"changed=(\d+)", checked) != ["0"]
         assert re.findall(r"changed=(\d+)", again) == ["0"]
+
+
+def test_a_first_run_is_in_effect_when_it_ends(machine: Any, user: User) -> None:
+    assert machine.run("sysctl --values net.ipv4.tcp_keepalive_time") == "30"
+    assert "max 1G" in journal_sizes(machine)
+    way = re.sub("IdentityFile .*", f"IdentityFile {user.folder}/ci", machine.way.read_text())
+    (user.folder / "ssh_config").write_text(way)
+    login = ["ssh", "-F", user.folder / "ssh_config", "-o", "BatchMode=yes", machine.name, "id", "--user", "--name"]
+    done = subprocess.run(login, capture_output=True, text=True)
+    assert done.stdout.strip() == "admin", done.stderr
+
+
+def test_changed_settings_of_docker_are_in_effect_and_stop_no_container(machine: Any, user: User) -> None:
+    before, engine = running(machine, "worker"), machine.unit("docker.service", "MainPID")
+    user.play("docker", docker_journal_mib=512, docker_daemon_extra={"labels": ["changed"]})
+    assert machine.unit("docker.service", "MainPID") != engine
+    assert machine.run("docker info --format %s", "{{json .Labels}}") == '["changed"]'
+    assert "max 512M" in journal_sizes(machine).splitlines()[-1]
+    assert running(machine, "worker") == before
+
+
+def test_settings_that_docker_does_not_know_are_refused_and_never_get_there(machine: Any, user: User) -> None:
+    before = machine.run("cat /etc/docker/daemon.json")
+    assert "no-such-setting" in user.play("docker", refused=True, docker_daemon_extra={"no-such-setting": True})
+    assert machine.run("cat /etc/docker/daemon.json") == before
+
+
+def test_a_changed_setting_restarts_the_component_that_has_it_and_no_other(machine: Any, user: User) -> None:
+    before = {name: running(machine, name) for name in ("dag-processor", "triggerer", "worker")}
+    user.play("scheduler", scheduler_parallelism=31)
+    assert "AIRFLOW__CORE__PARALLELISM=31" in container(machine, "scheduler")["Config"]["Env"]
+    assert machine.is_active("airflow-scheduler.service")
+    assert {name: running(machine, name) for name in before} == before
+
+
+def test_a_changed_tunnel_is_what_the_file_system_is_mounted_through(machine: Any, user: User) -> None:
+    user.play("efs", efs_tunnel_port=20050)
+    ports = {address.rpartition(":")[2] for address in machine.listening()}
+    assert "20050" in ports and "20049" not in ports
+    assert "port=20050" in machine.unit("srv-freehold.mount", "Options")["Options"]
+    assert machine.run("ls /srv/freehold/dags")
+
+
+def test_a_broker_has_its_changed_settings_and_shows_the_certificate_that_is_pinned(machine: Any, user: User) -> None:
+    before = machine.unit("valkey-server.service", "MainPID")
+    user.play("valkey", valkey_memory_mib=300)
+    assert machine.unit("valkey-server.service", "MainPID") != before
+    user.play("valkey", "trust", valkey_name="other.molecule.internal", valkey_memory_mib=300)
+    shown = "openssl s_client -connect 127.0.0.1:6379 </dev/null 2>/dev/null | openssl x509 -noout -ext subjectAltName"
+    assert "DNS:other.molecule.internal" in machine.run(shown)
+
+
+def journal_sizes(machine: Any) -> str:
+    """What the journal has said, since the boot and each time it began, that it holds itself to."""
+    said = "journalctl --boot --unit=systemd-journald.service --grep 'System Journal' --output=cat"
+    return str(machine.run(said))
 
 
 def test_no_role_of_the_hosts_is_left_out() -> None:

@@ -11,7 +11,7 @@ UNITS = ("chrony.service",)
 def test_systemd_leaves_chrony_out_where_the_clock_is_not_the_hosts_own(machine: Any) -> None:
     unit = machine.unit("chrony.service", "ActiveState", "UnitFileState", "ConditionResult", "SubState")
     assert unit == {"ActiveState": "inactive", "SubState": "dead", "UnitFileState": "enabled", "ConditionResult": "no"}
-    assert "ConditionVirtualization=!container" in machine.run("systemctl cat chrony.service")
+    assert "[Unit]\nConditionVirtualization=!container" in machine.run("systemctl cat chrony.service")
     assert not machine.host.run("pgrep chronyd").stdout
 
 

@@ -110,6 +110,11 @@ def test_every_thing_of_the_roles_came_back_by_itself(machine: Any) -> None:
         machine.until(f"{unit} is up", lambda unit=unit: machine.is_active(unit), 1800)
 
 
+def test_the_clock_is_set_by_the_time_service_of_aws(machine: Any) -> None:
+    assert machine.is_active("chrony.service")
+    assert "169.254.169.123" in machine.run("chronyc -n sources")
+
+
 def test_containers_are_limited_by_control_groups_of_the_second_version(machine: Any) -> None:
     assert machine.run("stat --file-system --format=%s /sys/fs/cgroup", "%T") == "cgroup2fs"
     told = json.loads(machine.run("docker info --format %s", "{{json .}}"))

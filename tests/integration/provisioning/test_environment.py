@@ -21,6 +21,8 @@ STEPS = [
     "dns",
 ]
 OURS = [{"Name": "tag:freehold:environment", "Values": ["lab"]}]
+# What is asked for when the environment grows, and from then on.
+GROWN = {"network_nat": "per_zone", "hosts_termination_protection": True, "load_balancer_deletion_protection": True}
 ALIVE = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
 
 
@@ -50,6 +52,13 @@ def private_names(api: Api) -> dict[str, list[str]]:
         for record in records
         if record["Type"] == "A"
     }
+
+
+def balancer_attributes(api: Api) -> dict[str, str]:
+    elb = api.client("elbv2")
+    balancer = elb.describe_load_balancers(Names=["lab-airflow"])["LoadBalancers"][0]["LoadBalancerArn"]
+    attributes = elb.describe_load_balancer_attributes(LoadBalancerArn=balancer)["Attributes"]
+    return {attribute["Key"]: attribute["Value"] for attribute in attributes}
 
 
 def behind_the_balancer(api: Api) -> list[str]:
@@ -124,6 +133,11 @@ def test_the_entrance_redirects_and_hides_the_execution_api(api: Api) -> None:
     (closed,) = [rule for rule in rules if not rule["IsDefault"]]
     assert closed["Conditions"][0]["Values"] == ["/execution*"]
     assert closed["Actions"][0]["FixedResponseConfig"]["StatusCode"] == "404"
+    attributes = balancer_attributes(api)
+    # AWS's 60 are too few for views of logs and long queries.
+    assert attributes["idle_timeout.timeout_seconds"] == "300"
+    assert attributes["routing.http2.enabled"] == "true"
+    assert attributes["routing.http.drop_invalid_header_fields.enabled"] == "true"
 
 
 def test_host_keys_come_from_the_console(api: Api) -> None:
@@ -153,7 +167,7 @@ def test_what_is_lost_or_changed_by_hand_is_set_right_while_the_environment_grow
     worker = next(group["GroupId"] for group in groups if group["GroupName"] == "lab-worker")
     ec2.authorize_security_group_ingress(GroupId=worker, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="0.0.0.0/0")
     fleet = api.variables()["hosts_fleet"]
-    provision(api, hosts_fleet=[*fleet[:2], {**fleet[2], "count": 3}], network_nat="per_zone")
+    provision(api, hosts_fleet=[*fleet[:2], {**fleet[2], "count": 3}], **GROWN)
 
     after = hosts(api)
     assert after["lab-scheduler-1"]["InstanceId"] == before["lab-scheduler-1"]["InstanceId"]
@@ -164,6 +178,14 @@ def test_what_is_lost_or_changed_by_hand_is_set_right_while_the_environment_grow
     assert "lab-worker-3" in after
     assert len(private_names(api)) == len(after) + 2
     test_nobody_but_the_clients_comes_in_from_outside(api)
+
+
+def test_what_was_made_and_what_was_there_is_protected_now(api: Api) -> None:
+    ec2 = api.client("ec2")
+    for name, host in hosts(api).items():
+        told = ec2.describe_instance_attribute(InstanceId=host["InstanceId"], Attribute="disableApiTermination")
+        assert told["DisableApiTermination"]["Value"] is True, name
+    assert balancer_attributes(api)["deletion_protection.enabled"] == "true"
 
 
 def test_every_zone_has_a_gateway_of_its_own_now(api: Api) -> None:
@@ -180,7 +202,7 @@ def test_every_zone_has_a_gateway_of_its_own_now(api: Api) -> None:
 
 
 def test_a_worker_too_many_is_reported_and_left_alone(api: Api) -> None:
-    run = provision(api, network_nat="per_zone")
+    run = provision(api, **GROWN)
     assert "Not wanted by hosts_fleet: lab-worker-3" in run.output
     assert "lab-worker-3" in hosts(api)
     assert run.changed == 0, run.output

@@ -521,8 +521,12 @@ def test_a_single_command_runs_as_confined_as_a_component(rendered: Rendered) ->
 
 def test_releases_are_fetched_by_a_unit_that_can_change_nothing(rendered: Rendered) -> None:
     unit = rendered.unit("freehold-dags.service")
-    assert unit["Unit"]["Wants"] == unit["Unit"]["After"] == ["docker.service"]
-    assert unit["Unit"]["WantsMountsFor"] == ["/srv/freehold"]
+    assert unit["Unit"] == {
+        "Description": ["Fetch releases of DAGs when they are published"],
+        "Wants": ["docker.service"],
+        "After": ["docker.service"],
+        "WantsMountsFor": ["/srv/freehold"],
+    }
     assert unit["Service"] == {
         "ExecStart": ["/usr/local/libexec/freehold-dags /srv/freehold/dags /var/lib/airflow/bundles/dags 10"],
         "Restart": ["always"],
@@ -573,10 +577,14 @@ def test_nobody_else_logs_in_where_no_key_is_given(rendered: Rendered) -> None:
 
 def test_the_mount_needs_its_tunnel_and_nothing_needs_the_mount(rendered: Rendered) -> None:
     unit = rendered.unit("efs.mount")
-    assert unit["Unit"]["Requires"] == ["stunnel@efs.service"]
-    assert unit["Unit"]["Wants"] == ["network-online.target"]
-    assert unit["Unit"]["After"] == ["network-online.target stunnel@efs.service"]
-    assert unit["Unit"]["Before"] == ["remote-fs.target"]
+    assert unit["Unit"] == {
+        "Description": ["Shared file system fs-1.efs.eu-west-1.amazonaws.com"],
+        "Documentation": ["https://docs.aws.amazon.com/efs/latest/ug/mounting-fs-nfs-mount-settings.html"],
+        "Requires": ["stunnel@efs.service"],
+        "Wants": ["network-online.target"],
+        "After": ["network-online.target stunnel@efs.service"],
+        "Before": ["remote-fs.target"],
+    }
     # Wanted at boot, required by nobody: a host whose file system is away still boots.
     assert unit["Install"] == {"WantedBy": ["multi-user.target remote-fs.target"]}
 

@@ -160,8 +160,8 @@ def test_what_takes_a_role_away_is_judged_where_roles_are_taken_away(
     def scenarios(file: str) -> list[str]:
         return [judge.command[-1] for judge in mutate.judges(file) if judge.name == "molecule"]
 
-    assert scenarios("roles/efs/tasks/main.yml") == ["efs"]
-    assert scenarios("roles/migrate/tasks/main.yml") == ["component"]
+    assert scenarios("roles/efs/tasks/main.yml") == ["efs", "readmes"]
+    assert scenarios("roles/migrate/tasks/main.yml") == ["component", "readmes"]
     for file in ("efs/tasks/uninstall.yml", "worker/tasks/uninstall.yml", "component/tasks/forget.yml"):
         assert scenarios(f"roles/{file}") == ["uninstall"]
 
