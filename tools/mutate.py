@@ -42,7 +42,7 @@ SECONDS = 3600
 # Keys of a task or a play that change nothing but what is shown.
 SHOWN_ONLY = re.compile(r"^(- )?(name|label|quiet|loop_control):")
 # How a line begins that only people read, in one of the languages of templates.
-REMARKS = ("#", "{#", "{{ ansible_managed", "; {{ ansible_managed")
+REMARKS = ("#", "{#", "{{ ansible_managed", ";")
 DOCUMENTATION = {"DOCUMENTATION", "EXAMPLES", "RETURN"}
 # Roles that run on hosts, and the scenario of molecule that shows what they do there.
 SCENARIOS = {

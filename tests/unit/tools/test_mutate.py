@@ -37,7 +37,7 @@ def texts(file: str, source: str) -> list[str]:
 def test_only_lines_that_do_something_are_candidates() -> None:
     assert texts("plugins/modules/x.py", MODULE) == ["def main():", "return 1"]
     assert texts("roles/x/tasks/main.yml", TASKS) == ["ansible.builtin.assert:", "that: true"]
-    remarks = "{# A comment. #}\n; {{ ansible_managed }}\n# Another.\n\n"
+    remarks = "{# A comment. #}\n; {{ ansible_managed }}\n; One of stunnel's.\n# Another.\n\n"
     assert texts("roles/x/templates/x.j2", f"{remarks}key = 1\n") == ["key = 1"]
     assert texts("plugins/filter/x.yml", "DOCUMENTATION:\n  name: x\n") == []
 
