@@ -328,6 +328,13 @@ def empty_check(lab: Run, requests_log: Requests) -> tuple[Run, list[dict[str, A
 
 
 @pytest.fixture(scope="session")
+def bare_check(empty_check: tuple[Run, list[dict[str, Any]]]) -> Run:
+    """``site.yml --check --diff`` where AWS provides everything, and the hosts have nothing yet."""
+    run("ansible-playbook", "playbooks/provision.yml")
+    return run("ansible-playbook", "site.yml", "--check", "--diff", ok=False)
+
+
+@pytest.fixture(scope="session")
 def site(lab: Run, request: pytest.FixtureRequest) -> Site:
     """The environment, brought up by the command its users type; with ``--keep`` it is only verified."""
     keep = request.config.getoption("--keep")

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Before anything exists, check mode says what would come and writes nothing."""
+"""Before anything exists, and before the hosts have anything, check mode says what would come and writes nothing."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .conftest import Run
+import docker
+
+from .conftest import Run, machines
 
 
 def test_check_mode_ends_well_where_nothing_exists(empty_check: tuple[Run, list[dict[str, Any]]]) -> None:
@@ -22,3 +24,16 @@ def test_check_mode_writes_nothing(empty_check: tuple[Run, list[dict[str, Any]]]
     _, requests = empty_check
     assert requests, "no request was logged at all"
     assert [request for request in requests if request["write"]] == []
+
+
+def test_check_mode_says_what_would_come_to_bare_hosts(bare_check: Run) -> None:
+    assert bare_check.returncode == 0, bare_check.why()
+    figures = bare_check.recap()
+    assert figures.pop("localhost")["changed"] == 0
+    assert all(host["changed"] >= 10 for host in figures.values()), figures
+
+
+def test_check_mode_leaves_bare_hosts_as_they_are(bare_check: Run, engine: docker.DockerClient) -> None:
+    for name, host in machines(engine).items():
+        look = "ls -d /etc/docker /etc/airflow /etc/stunnel/efs.conf /etc/valkey /srv/freehold 2>/dev/null"
+        assert host.exec_run(["sh", "-c", look]).output == b"", name

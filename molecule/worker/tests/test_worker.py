@@ -68,8 +68,8 @@ def test_the_logs_of_running_tasks_are_for_api_servers_alone(machine: Any, reach
     assert machine.run(status, "http://127.0.0.1:8793/log/x") == "403"
 
 
-def test_the_log_of_a_running_task_can_be_read_and_the_task_survives_a_stop(machine: Any, airflow: Any) -> None:
-    run = airflow.begin("molecule_sleeper", seconds=20)
+def test_a_running_task_survives_a_stop_and_a_queued_one_a_broker_that_comes_late(machine: Any, airflow: Any) -> None:
+    run = airflow.begin("molecule_sleeper", seconds=15)
     machine.until("the task runs", lambda: airflow.is_running(run), 60)
     (task,) = airflow.tasks(run)
     machine.until("its log is shown while it runs", lambda: "Second" in airflow.log(run, task), 15)
@@ -79,10 +79,15 @@ def test_the_log_of_a_running_task_can_be_read_and_the_task_survives_a_stop(mach
         assert airflow.ended(run, 30) == "success"
         (ended,) = airflow.tasks(run)
         assert ended["try_number"] == 1
-        # What is queued meanwhile waits for a worker, and is not lost either.
         waiting = airflow.begin("molecule_sleeper", seconds=0)
+        machine.until("it is queued", lambda: [task["state"] for task in airflow.tasks(waiting)] == ["queued"], 60)
+        machine.run("systemctl stop valkey-server.service")
+        machine.run("systemctl start --no-block %s", UNIT)
+        machine.until("its container runs", lambda: main_process(machine, "worker"), 60)
+        assert not machine.is_active(UNIT), "it counts as ready without a broker"
     finally:
-        machine.run("systemctl start %s", UNIT)
+        machine.run("systemctl start valkey-server.service %s", UNIT)
+    machine.until("it is ready", lambda: is_up(machine, "worker"), 240)
     assert airflow.ended(waiting) == "success"
     (late,) = airflow.tasks(waiting)
     assert late["try_number"] == 1
@@ -90,15 +95,3 @@ def test_the_log_of_a_running_task_can_be_read_and_the_task_survives_a_stop(mach
 
 def test_killed_it_comes_back(machine: Any) -> None:
     come_back_when_killed(machine, "worker")
-
-
-def test_it_comes_up_by_itself_when_the_broker_comes_late(machine: Any, airflow: Any) -> None:
-    machine.run("systemctl stop valkey-server.service %s", UNIT)
-    try:
-        machine.run("systemctl start --no-block %s", UNIT)
-        machine.until("its container runs", lambda: main_process(machine, "worker"), 60)
-        assert not machine.is_active(UNIT), "it counts as ready without a broker"
-    finally:
-        machine.run("systemctl start valkey-server.service")
-    machine.until("it is ready", lambda: is_up(machine, "worker"), 240)
-    assert airflow.ended(airflow.begin("molecule_sleeper", seconds=0)) == "success"
