@@ -12,9 +12,7 @@ UNITS = ("airflow-worker.service", "srv-freehold.mount", "valkey-server.service"
 
 @pytest.mark.usefixtures("rebooted")
 def test_it_was_stopped_when_it_was_taken_away_and_not_by_the_reboot(machine: Any) -> None:
-    told, reboot, _ = machine.run("journalctl --boot=-1 --no-pager --output=cat").partition(
-        "The system will reboot now"
-    )
+    told, reboot, _ = machine.run("journalctl --boot=-1 --no-pager --output=cat").partition("System is rebooting")
     assert reboot
     for unit in (*UNITS, "freehold-dags.service", "stunnel@efs.service"):
         assert f"{'Unmounted' if unit.endswith('.mount') else 'Stopped'} {unit}" in told, unit
