@@ -172,9 +172,9 @@ def test_a_first_run_is_in_effect_when_it_ends(machine: Any, user: User) -> None
 
 def test_changed_settings_of_docker_are_in_effect_and_stop_no_container(machine: Any, user: User) -> None:
     before, engine = running(machine, "worker"), machine.unit("docker.service", "MainPID")
-    user.play("docker", docker_journal_mib=512, docker_daemon_extra={"labels": ["changed"]})
+    user.play("docker", docker_journal_mib=512, docker_daemon_extra={"labels": ["changed=yes"]})
     assert machine.unit("docker.service", "MainPID") != engine
-    assert machine.run("docker info --format %s", "{{json .Labels}}") == '["changed"]'
+    assert machine.run("docker info --format %s", "{{json .Labels}}") == '["changed=yes"]'
     assert "max 512M" in journal_sizes(machine).splitlines()[-1]
     assert running(machine, "worker") == before
 
@@ -194,10 +194,12 @@ def test_a_changed_setting_restarts_the_component_that_has_it_and_no_other(machi
 
 
 def test_a_changed_tunnel_is_what_the_file_system_is_mounted_through(machine: Any, user: User) -> None:
+    before = machine.unit("srv-freehold.mount", "ActiveEnterTimestampMonotonic")
     user.play("efs", efs_tunnel_port=20050)
     ports = {address.rpartition(":")[2] for address in machine.listening()}
     assert "20050" in ports and "20049" not in ports
-    assert "port=20050" in machine.unit("srv-freehold.mount", "Options")["Options"]
+    assert machine.unit("srv-freehold.mount", "NeedDaemonReload") == {"NeedDaemonReload": "no"}
+    assert machine.unit("srv-freehold.mount", "ActiveEnterTimestampMonotonic") != before
     assert machine.run("ls /srv/freehold/dags")
 
 
