@@ -112,6 +112,11 @@ written:
   returned: always
   type: list
   elements: str
+created:
+  description: Those of them that were not there before.
+  returned: success
+  type: list
+  elements: str
 """
 
 import grp
@@ -135,6 +140,7 @@ class FileSet:
         self.module = module
         self.check_mode: bool = module.check_mode
         self.written: list[str] = []
+        self.created: list[str] = []
         self.diffs: list[dict[str, str]] = []
 
     def make_directory(self, path: Path, mode: int, keep: bool) -> None:
@@ -144,6 +150,8 @@ class FileSet:
                 return
         elif os.path.lexists(path):
             raise Refusal(f"{path} is not a directory")
+        else:
+            self.created.append(str(path))
         self.written.append(str(path))
         if not self.check_mode:
             path.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -196,6 +204,8 @@ class FileSet:
             if self.is_wanted(wanted, content):
                 continue
             self.written.append(str(path))
+            if content is None:
+                self.created.append(str(path))
             self.diffs.append(
                 {
                     "before_header": str(path),
@@ -245,7 +255,9 @@ def main() -> None:
         file_set.bring_about(module.params["directories"], module.params["files"])
     except (Refusal, OSError, KeyError) as error:
         module.fail_json(msg=str(error), written=file_set.written)
-    module.exit_json(changed=bool(file_set.written), written=file_set.written, diff=file_set.diffs)
+    module.exit_json(
+        changed=bool(file_set.written), written=file_set.written, created=file_set.created, diff=file_set.diffs
+    )
 
 
 if __name__ == "__main__":

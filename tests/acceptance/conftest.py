@@ -328,17 +328,6 @@ def empty_check(lab: Run, requests_log: Requests) -> tuple[Run, list[dict[str, A
 
 
 @pytest.fixture(scope="session")
-def bare_check(
-    empty_check: tuple[Run, list[dict[str, Any]]], requests_log: Requests
-) -> tuple[Run, list[dict[str, Any]]]:
-    """The same where AWS provides everything, and the hosts have nothing yet."""
-    run("ansible-playbook", "playbooks/provision.yml")
-    mark = requests_log.mark()
-    done = run("ansible-playbook", "site.yml", "--check", "--diff", ok=False)
-    return done, requests_log.since(mark)
-
-
-@pytest.fixture(scope="session")
 def site(lab: Run, request: pytest.FixtureRequest) -> Site:
     """The environment, brought up by the command its users type; with ``--keep`` it is only verified."""
     keep = request.config.getoption("--keep")

@@ -6,9 +6,10 @@ from __future__ import annotations
 import signal
 import time
 
+import docker
 import pytest
 
-from .conftest import ENDPOINT, Interruptible, Run, Site, lab_session, run
+from .conftest import ENDPOINT, Interruptible, Requests, Run, Site, lab_session, machines, run
 
 MINE = [{"Name": "tag:freehold:environment", "Values": ["lab"]}]
 
@@ -64,23 +65,53 @@ def test_destroying_again_changes_nothing(destroyed: Run) -> None:
 
 
 # Tasks in whose midst the run is ended, and how: by whoever sits before it, or by a machine that goes away.
-INTERRUPTIONS = [
+PROVISIONING = [
     ("network : Make the missing subnets", signal.SIGKILL),
     ("hosts : Launch the missing hosts", signal.SIGINT),
+]
+CONFIGURING = [
     ("docker : Install docker", signal.SIGKILL),
     ("component : Run the command in a container of its own", signal.SIGKILL),
     ("component : Run each component as its unit says", signal.SIGKILL),
 ]
 
 
-def test_it_comes_back_with_its_file_system_however_often_it_is_interrupted(destroyed: Run, site: Site) -> None:
+@pytest.fixture(scope="module")
+def provisioned(destroyed: Run) -> list[str]:
+    """All that AWS provides, made by runs that were interrupted; hosts have nothing yet. Give what file systems were."""
     kept = file_systems()
-    for task, how in INTERRUPTIONS:
+    interrupt(PROVISIONING)
+    run("ansible-playbook", "playbooks/provision.yml")
+    return kept
+
+
+def test_check_mode_says_what_would_come_to_bare_hosts_and_leaves_them_so(
+    provisioned: list[str], requests_log: Requests, engine: docker.DockerClient
+) -> None:
+    mark = requests_log.mark()
+    done = run("ansible-playbook", "site.yml", "--check", "--diff")
+    figures = done.recap()
+    del figures["localhost"]
+    assert len(figures) == 4
+    assert all(host["changed"] >= 10 for host in figures.values()), figures
+    assert [request for request in requests_log.since(mark) if request["write"]] == []
+    for name, host in machines(engine).items():
+        look = "ls -d /etc/docker /etc/airflow /etc/valkey /srv/freehold; command -v dockerd stunnel4 valkey-server"
+        assert host.exec_run(["sh", "-c", f"{{ {look}; }} 2>/dev/null"]).output == b"", name
+
+
+def test_it_comes_back_with_its_file_system_however_often_it_is_interrupted(provisioned: list[str], site: Site) -> None:
+    interrupt(CONFIGURING)
+    run("make", "site")
+    assert site.http().request("GET", "/api/v2/version").status == 200
+    assert file_systems() == provisioned
+
+
+def interrupt(interruptions: list[tuple[str, signal.Signals]]) -> None:
+    """Begin with the environment as often as there are interruptions, and end each run so."""
+    for task, how in interruptions:
         interrupted = Interruptible("make", "site")
         interrupted.reach(task)
         # In the middle of it.
         time.sleep(1)
         interrupted.end(how)
-    run("make", "site")
-    assert site.http().request("GET", "/api/v2/version").status == 200
-    assert file_systems() == kept

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stopped and started host comes back by itself, and what was told of its tasks is not away with it."""
+"""A stopped and started host comes back by itself, and the logs of its tasks can be read while it is away."""
 
 from __future__ import annotations
 

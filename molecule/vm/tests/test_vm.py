@@ -110,7 +110,7 @@ def test_every_thing_of_the_roles_came_back_by_itself(machine: Any) -> None:
         machine.until(f"{unit} is up", lambda unit=unit: machine.is_active(unit), 1800)
 
 
-def test_the_clock_is_set_by_the_time_service_of_aws(machine: Any) -> None:
+def test_chrony_runs_and_asks_the_time_service_of_aws(machine: Any) -> None:
     assert machine.is_active("chrony.service")
     assert "169.254.169.123" in machine.run("chronyc -n sources")
 

@@ -23,6 +23,11 @@ def test_packages_are_installed_alike_everywhere(file: Path) -> None:
     assert asked == {
         "install_recommends": False, "update_cache": True, "cache_valid_time": 86400, "lock_timeout": 300,
     }  # fmt: skip
+    role = file.parent.parent.name
+    assert task["register"] == f"__{role}_installed"
+    unknown = f"'No package matching' in __{role}_installed.msg | default('', true)"
+    assert task["failed_when"] == f"__{role}_installed is failed and not (ansible_check_mode and {unknown})"
+    assert task["changed_when"] == f"__{role}_installed is changed or __{role}_installed is failed"
 
 
 def test_no_role_installs_in_another_place() -> None:

@@ -55,6 +55,20 @@ def plays(tmp_path: Path) -> Plays:
 HERE = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 
 
+# ---- hosts that can't pull ----------------------------------------------------------------------------------
+
+
+def test_a_host_that_can_not_pull_the_image_ends_the_run(plays: Plays) -> None:
+    docker = plays.programs / "docker"
+    docker.write_text("#!/bin/sh\nexec test $1.$2 = image.ls\n")
+    docker.chmod(0o755)
+    code, said = plays.run("component", "image", {"host": HERE}, component_image="registry/airflow@sha256:0")
+    assert code != 0
+    docker.write_text("#!/bin/sh\nexec test $2 = pull\n")
+    code, said = plays.run("component", "image", {"host": HERE}, component_image="registry/airflow@sha256:0")
+    assert (code, said) == (0, [])
+
+
 # ---- hosts that can't be reached ------------------------------------------------------------------------
 
 

@@ -41,7 +41,7 @@ def test_a_file_and_its_directories_are_made_with_the_wanted_mode(
     path = tmp_path / "a" / "b" / "c.conf"
     result = run(capsys, {"path": path, "content": "x\n", "mode": "0640"})
     assert result["changed"]
-    assert result["written"] == [str(path)]
+    assert result["written"] == result["created"] == [str(path)]
     assert path.read_text() == "x\n"
     assert path.stat().st_mode & 0o777 == 0o640
     assert [one.name for one in path.parent.iterdir()] == ["c.conf"]
@@ -61,7 +61,8 @@ def test_another_content_or_mode_is_a_change_of_that_file_only(
 ) -> None:
     files = [{"path": tmp_path / name, "content": "x"} for name in ("a", "b")]
     run(capsys, *files)
-    assert run(capsys, files[0], {**files[1], **changes})["written"] == [str(tmp_path / "b")]
+    result = run(capsys, files[0], {**files[1], **changes})
+    assert (result["written"], result["created"]) == ([str(tmp_path / "b")], [])
 
 
 def test_a_check_run_shows_the_difference_and_writes_nothing(
@@ -118,6 +119,7 @@ def test_a_directory_gets_its_mode_unless_it_is_to_be_kept(tmp_path: Path, capsy
         ],
     )
     assert result["written"] == [str(set_right), str(tmp_path / "new")]
+    assert result["created"] == [str(tmp_path / "new")]
     modes = [one.stat().st_mode & 0o777 for one in (kept, set_right, tmp_path / "new")]
     assert modes == [0o755, 0o700, 0o700]
 
@@ -131,7 +133,7 @@ def test_a_file_where_a_directory_is_to_be_is_refused(tmp_path: Path, capsys: py
 
 def test_a_check_run_makes_no_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(capsys, directories=[{"path": tmp_path / "new", "mode": "0700"}], check_mode=True)
-    assert result["written"] == [str(tmp_path / "new")]
+    assert result["written"] == result["created"] == [str(tmp_path / "new")]
     assert not (tmp_path / "new").exists()
 
 
