@@ -78,7 +78,7 @@ CONFIGURING = [
 
 @pytest.fixture(scope="module")
 def provisioned(destroyed: Run) -> list[str]:
-    """All that AWS provides, made by runs that were interrupted; hosts have nothing yet. Give what file systems were."""
+    """What AWS provides, made by runs that were interrupted; hosts have nothing yet. Give what file systems were."""
     kept = file_systems()
     interrupt(PROVISIONING)
     run("ansible-playbook", "playbooks/provision.yml")
