@@ -5,17 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 UNITS = ("airflow-worker.service", "srv-freehold.mount", "valkey-server.service")
-
-
-@pytest.mark.usefixtures("rebooted")
-def test_it_was_stopped_when_it_was_taken_away_and_not_by_the_reboot(machine: Any) -> None:
-    told, reboot, _ = machine.run("journalctl --boot=-1 --no-pager --output=cat").partition("System is rebooting")
-    assert reboot
-    for unit in (*UNITS, "freehold-dags.service", "stunnel@efs.service"):
-        assert f"{'Unmounted' if unit.endswith('.mount') else 'Stopped'} {unit}" in told, unit
 
 
 def test_no_component_is_left(machine: Any) -> None:
