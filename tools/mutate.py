@@ -167,6 +167,9 @@ def judges(file: str) -> Iterator[Judge]:
         yield Judge("yamllint", ["yamllint", "--strict", file])
         yield Judge("ansible-lint", ["ansible-lint", "--offline", "--strict", f"roles/{role}"])
     yield Judge("the roles' variables", ["python", "tools/check_role_variables.py"])
+    if "/templates/" in file:
+        rendered = sorted(str(path.relative_to(TREE)) for path in TREE.glob("tests/unit/roles/test_rendered*.py"))
+        yield Judge("unit tests", [*pytest(rendered), "--numprocesses=2"])
     yield Judge("unit tests", [*pytest(["tests/unit/roles"]), "--numprocesses=2"])
     if role in SCENARIOS:
         # In the scenario of the READMEs first runs and changed settings are looked at without a reboot.
