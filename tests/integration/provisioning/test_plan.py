@@ -19,9 +19,9 @@ WIRING: dict[str, Any] = {
 }
 
 
-def plan(api: Api, path: Path, **more: Any) -> tuple[Run, dict[str, Any]]:
+def plan(api: Api, path: Path, *arguments: str, **more: Any) -> tuple[Run, dict[str, Any]]:
     report = path / "plan.json"
-    run = api.playbook("plan", **{**WIRING, "reservations_report": str(report), **more})
+    run = api.playbook("plan", *arguments, **{**WIRING, "reservations_report": str(report), **more})
     assert run.code == 0, run.output
     found: dict[str, Any] = json.loads(report.read_text())
     return run, found
@@ -70,7 +70,9 @@ def test_the_plan_changes_nothing_and_what_it_names_closes_the_gap(api: Api, tmp
     assert f"{chosen['month']:,.2f} with the recommended purchase" in " ".join(run.output.split())
     for service in ("ec2", "rds"):
         buy(api, found, service)
-    run, found = plan(api, tmp_path)
+    # What is written is for people, and so is a check run.
+    run, found = plan(api, tmp_path / "new", "--check", reservations_page=str(tmp_path / "page" / "plan.html"))
+    assert "</html>" in (tmp_path / "page" / "plan.html").read_text()
     assert [item["percent"] for item in found["services"]] == [100.0, 100.0]
     assert (found["costs"]["covered_percent"], found["costs"]["today"]["open"]) == (100.0, 0.0)
     # Without money at the start, what was bought costs what the offers said.
