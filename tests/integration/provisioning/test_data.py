@@ -79,6 +79,17 @@ def test_the_data_stores_are_made(api: Api, kept: dict[str, Any]) -> None:
     kept.update(key=secret(api, "config/fernet_key"), file_systems=file_systems(api))
 
 
+def test_what_the_database_is_made_of_carries_the_environments_name(api: Api) -> None:
+    rds = api.client("rds")
+    (database,) = rds.describe_db_instances()["DBInstances"]
+    name = database["DBParameterGroups"][0]["DBParameterGroupName"]
+    (parameters,) = rds.describe_db_parameter_groups(DBParameterGroupName=name)["DBParameterGroups"]
+    (subnets,) = rds.describe_db_subnet_groups()["DBSubnetGroups"]
+    for arn in (database["DBInstanceArn"], parameters["DBParameterGroupArn"], subnets["DBSubnetGroupArn"]):
+        tags = rds.list_tags_for_resource(ResourceName=arn)["TagList"]
+        assert {"Key": "freehold:environment", "Value": "lab"} in tags, arn
+
+
 def test_a_second_run_changes_nothing_and_tells_no_secret_however_talkative_it_is(api: Api) -> None:
     run = provision(api, "-vvv")
     assert run.changed == 0, run.output

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The life of one environment: nothing, all of it, nothing to do, repaired and grown. Each test builds on the last."""
 
+import re
 from typing import Any
 
 import pytest
@@ -61,10 +62,13 @@ def balancer_attributes(api: Api) -> dict[str, str]:
     return {attribute["Key"]: attribute["Value"] for attribute in attributes}
 
 
+def target_group(api: Api) -> str:
+    arn: str = api.client("elbv2").describe_target_groups(Names=["lab-webserver"])["TargetGroups"][0]["TargetGroupArn"]
+    return arn
+
+
 def behind_the_balancer(api: Api) -> list[str]:
-    elb = api.client("elbv2")
-    group = elb.describe_target_groups(Names=["lab-webserver"])["TargetGroups"][0]["TargetGroupArn"]
-    health = elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
+    health = api.client("elbv2").describe_target_health(TargetGroupArn=target_group(api))["TargetHealthDescriptions"]
     return [entry["Target"]["Id"] for entry in health]
 
 
@@ -157,6 +161,15 @@ def test_check_mode_on_a_finished_environment_finds_nothing_to_do(api: Api) -> N
     run = provision(api, "--check", "--diff")
     assert run.changed == 0, run.output
     assert run.writes == []
+
+
+def test_check_mode_says_which_host_would_come_back_behind_the_load_balancer(api: Api) -> None:
+    (webserver,) = behind_the_balancer(api)
+    api.client("elbv2").deregister_targets(TargetGroupArn=target_group(api), Targets=[{"Id": webserver}])
+    run = provision(api, "--check")
+    assert run.changed == 1, run.output
+    assert re.search(rf"Say which hosts .*\n(.*\n){{1,6}}.*{webserver}", run.output), run.output
+    assert behind_the_balancer(api) == []
 
 
 def test_what_is_lost_or_changed_by_hand_is_set_right_while_the_environment_grows(api: Api) -> None:
