@@ -176,7 +176,7 @@ def test_a_first_run_is_in_effect_when_it_ends(machine: Any, user: User) -> None
 
 def test_changed_settings_of_docker_are_in_effect_and_stop_no_container(machine: Any, user: User) -> None:
     before, engine = running(machine, "worker"), machine.unit("docker.service", "MainPID")
-    # What is missing is installed in the same run, which hides from no one that the engine itself ran already.
+    # It is installed again in the same run; that the engine itself ran already must be seen nevertheless.
     machine.run("dpkg --remove amazon-ecr-credential-helper")
     user.play("docker", docker_journal_mib=512, docker_daemon_extra={"labels": ["changed=yes"]})
     assert machine.unit("docker.service", "MainPID") != engine
