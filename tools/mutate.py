@@ -12,8 +12,8 @@ cost (`judges`), until the first one fails.
 ``PAGE`` is written anew after each deletion, with the survivors and room for a reason; a reason that is there already
 is kept for the same line. Deletions that the page already tells of are not made again, so an interrupted run goes on
 where it was, also after commits that changed neither roles nor plugins; survivors get another chance where more than
-documentation changed. With ``--quick`` no judge is asked that needs the lab, and what the others do not notice is left
-for a run without it. The status is 1 when fewer than 90 % were caught.
+documentation changed. With ``--quick`` no judge is asked that needs hosts in the lab, and what the others do not notice
+is left for a run without it. The status is 1 when fewer than 90 % were caught.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Judge:
 
     name: str
     command: list[str]
-    # Whether it does without the lab.
+    # Whether it does without hosts in the lab.
     quick: bool = True
 
 
@@ -160,7 +160,7 @@ def judges(file: str) -> Iterator[Judge]:
             yield Judge("unit tests", pytest([str(path.relative_to(TREE)) for path in nearest]))
         yield Judge("unit tests", [*pytest(["tests/unit"]), "--numprocesses=2"])
         yield Judge("unit tests", pytest(["lab/tests/tunnel"]))
-        yield Judge("tests against the API", pytest(["tests/integration/provisioning"]), quick=False)
+        yield Judge("tests against the API", pytest(["tests/integration/provisioning"]))
         return
     role = file.split("/")[1]
     if "/tasks/" in file:
@@ -178,9 +178,10 @@ def judges(file: str) -> Iterator[Judge]:
     else:
         word = re.compile(rf"""["'/]{role}(/[a-z_]+)?["']""")
         tests = sorted((TREE / "tests" / "integration" / "provisioning").glob("test_*.py"))
-        about = [str(test.relative_to(TREE)) for test in tests if word.search(test.read_text(encoding="utf-8"))]
-        if about:
-            yield Judge("tests against the API", pytest(about), quick=False)
+        for test in tests:
+            if word.search(test.read_text(encoding="utf-8")):
+                # One at a time: what noticed is asked again with nothing deleted.
+                yield Judge("tests against the API", pytest([str(test.relative_to(TREE))]))
     acceptance = [f"tests/acceptance/test_{name}.py" for name in ("site", "second_run", "entrance", "access")]
     yield Judge("acceptance tests", pytest(acceptance), quick=False)
 
@@ -210,7 +211,7 @@ def fails(judge: Judge) -> bool:
 
 
 def fails_quickly(judge: Judge) -> bool:
-    """Whether a judge notices, where it does without the lab."""
+    """Whether a judge notices, where it does without hosts."""
     return judge.quick and fails(judge)
 
 
@@ -323,7 +324,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=20261123)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--only", default="", help="judge only lines of files whose path has this in it")
-    parser.add_argument("--quick", action="store_true", help="leave what only tests in the lab can notice for later")
+    parser.add_argument("--quick", action="store_true", help="leave what only tests on hosts can notice for later")
     asked = parser.parse_args(arguments)
     commit = git("rev-parse", "--short", "HEAD")
     lines = sample(asked.seed, asked.count)
