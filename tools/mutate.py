@@ -11,7 +11,7 @@ cost (`judges`), until the first one fails.
 
 ``PAGE`` is written anew after each deletion, with the survivors and room for a reason; a reason that is there already
 is kept for the same line. Deletions that the page already tells of are not made again, so an interrupted run goes on
-where it was, also after commits that changed neither roles nor plugins; survivors get another chance where more than
+where it was; they are where plugins changed since, or the line's role, and survivors get another chance where more than
 documentation changed. With ``--quick`` no judge is asked that needs hosts in the lab, and what the others do not notice
 is left for a run without it. The status is 1 when fewer than 90 % were caught.
 """
@@ -286,7 +286,7 @@ def known(
 ) -> tuple[list[Verdict], dict[tuple[str, str], str]]:
     """What an earlier page tells: reasons, and those verdicts of the same seed that still hold.
 
-    A deletion that was noticed is noticed by later tests, too, while roles and plugins are the same.
+    A deletion that was noticed is noticed by later tests, too, while its role and all plugins are the same.
     """
     reasons = {}
     for row in text.splitlines():
@@ -297,8 +297,9 @@ def known(
     if not made or int(made["seed"]) != seed:
         return [], reasons
     files = [file for file in changed(made["commit"]) if not file.startswith(UNJUDGED)]
-    if any(below(file, folder) for file in files for folder in ("roles", "plugins")):
+    if any(below(file, "plugins") for file in files):
         return [], reasons
+    roles = {role_of(file) for file in files if below(file, "roles")}
     rows = [found for row in text.splitlines() if (found := ROW.match(row))]
     by_place = {(line.file, line.number): line for line in lines}
     verdicts = [
@@ -306,7 +307,14 @@ def known(
         for row in rows
         if (place := (row["file"], int(row["number"]))) in by_place
     ]
-    return [verdict for verdict in verdicts if verdict.judge or not files], reasons
+    return [
+        verdict for verdict in verdicts if role_of(verdict.line.file) not in roles and (verdict.judge or not files)
+    ], reasons
+
+
+def role_of(file: str) -> str:
+    """The folder of a role, for a file in it."""
+    return "/".join(file.split("/")[:2])
 
 
 def prepare() -> None:

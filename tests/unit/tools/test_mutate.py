@@ -131,9 +131,12 @@ def test_the_page_remembers_verdicts_while_they_hold_and_reasons_for_longer() ->
     assert after("docs/mutation.md", "README.md") == (verdicts, reasons)
     # More tests may notice more.
     assert after("docs/mutation.md", "tests/unit/test_a.py") == (verdicts[:1], reasons)
-    assert after("roles/a/defaults/main.yml") == ([], reasons)
     assert after("plugins/b.py") == ([], reasons)
     assert after(seed=6) == ([], reasons)
+    # A role stands for itself.
+    text = mutate.page([verdicts[0], mutate.Verdict(lines[1], "molecule", 90)], {}, 5, "abc123", 3)
+    assert [verdict.line for verdict in after("roles/b/handlers/main.yml")[0]] == lines
+    assert [verdict.line for verdict in after("roles/a/handlers/main.yml")[0]] == lines[:1]
 
 
 def test_nothing_is_the_same_since_a_commit_that_is_not_there() -> None:
