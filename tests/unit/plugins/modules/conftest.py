@@ -12,6 +12,7 @@ import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from botocore.client import BaseClient
+from botocore.exceptions import ClientError
 from botocore.loaders import JSONFileLoader
 from botocore.validate import ParamValidator
 from moto import mock_aws
@@ -79,8 +80,11 @@ class Aws:
         self.run_module = run_module
         self.operations: list[str] = []
         self.requests: list[tuple[str, dict[str, Any]]] = []
-        # What AWS says to operations that moto does not know. Requests are held against AWS's own model of them.
-        self.answers: dict[str, dict[str, Any]] = {}
+        # What AWS says to operations that moto does not know, always the same or one answer after another, of which
+        # the last stays. Requests are held against AWS's own model of them.
+        self.answers: dict[str, dict[str, Any] | list[dict[str, Any]]] = {}
+        # The error codes with which AWS refuses operations.
+        self.refusals: dict[str, str] = {}
 
     @property
     def writes(self) -> list[str]:
@@ -94,11 +98,29 @@ class Aws:
     def client(self, service: str) -> Any:
         return boto3.client(service, region_name=REGION)  # type: ignore[call-overload]
 
+    def answer(self, client: Any, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Take the next answer to an operation that has some."""
+        shape = client.meta.service_model.operation_model(operation).input_shape
+        problems = ParamValidator().validate(params, shape)
+        assert not problems.has_errors(), problems.generate_report()
+        found = self.answers[operation]
+        if isinstance(found, dict):
+            return found
+        return found.pop(0) if len(found) > 1 else found[0]
+
     def run(self, module: ModuleType, check: bool = False, **params: Any) -> dict[str, Any]:
         """Run the module and return its result; a failure has C(failed)."""
         self.operations.clear()
         self.requests.clear()
         return self.run_module(module, check, region=REGION, **params)
+
+
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Give the seconds that were waited, which take no time."""
+    seconds: list[float] = []
+    monkeypatch.setattr("time.sleep", seconds.append)
+    return seconds
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -119,11 +141,12 @@ def aws(monkeypatch: pytest.MonkeyPatch, run_module: Run) -> Iterator[Aws]:
     def remember(client: Any, operation: str, params: dict[str, Any]) -> Any:
         recorder.operations.append(operation)
         recorder.requests.append((operation, params))
+        if operation in recorder.refusals:
+            error = {"Code": recorder.refusals[operation], "Message": "refused by the test"}
+            said: Any = {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 403}}
+            raise ClientError(said, operation)
         if operation in recorder.answers:
-            shape = client.meta.service_model.operation_model(operation).input_shape
-            problems = ParamValidator().validate(params, shape)
-            assert not problems.has_errors(), problems.generate_report()
-            return recorder.answers[operation]
+            return recorder.answer(client, operation, params)
         return call(client, operation, params)
 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
