@@ -94,6 +94,7 @@ certificate:
 """
 
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -220,6 +221,19 @@ def wait_for(client: Any, waiter: str, arn: str, timeout: int | None = None) -> 
     CertificateWaiters().get_waiter(client, waiter).wait(CertificateArn=arn, **config)
 
 
+def why_not_issued(last: Mapping[str, Any]) -> str:
+    """Say why the certificate of ACM's last answer is not issued."""
+    certificate = last.get("Certificate")
+    if not certificate:
+        return "ACM does not describe it"
+    if certificate["Status"] in LOST:
+        reason = certificate.get("FailureReason") or certificate.get("RevocationReason") or "ACM gives no reason"
+        return f"it is {certificate['Status']} ({reason}), and the next run requests another one"
+    if not validation_records(certificate):
+        return "ACM has not named its validation records yet, so run again later"
+    return "its validation records are not seen in public DNS"
+
+
 def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
@@ -252,7 +266,7 @@ def main() -> None:
         certificate = describe(client, arn)
     except WaiterError as error:
         module.fail_json_aws(
-            error, msg=f"The certificate for {name} is not issued: its validation records are not seen in public DNS"
+            error, msg=f"The certificate for {name} is not issued: {why_not_issued(error.last_response)}"
         )
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg=f"The certificate for {name} can't be requested")

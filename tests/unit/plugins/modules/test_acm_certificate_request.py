@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module acm_certificate_request against moto."""
 
+import re
 from typing import Any
 
 import pytest
 from ansible_collections.freehold.airflow.plugins.modules import acm_certificate_request
-from moto.acm.models import CertBundle
+from moto.acm.models import CertBundle, acm_backends
+from moto.core import DEFAULT_ACCOUNT_ID
 
 NAME = "airflow.example.com"
 TAGS = {"freehold:environment": "lab", "Name": "lab-certificate"}
@@ -32,6 +34,37 @@ def test_a_certificate_is_requested_with_the_records_that_prove_it(aws: Any) -> 
     assert record["type"] == "CNAME"
     assert record["name"].rstrip(".").endswith(NAME)
     assert len(record["values"]) == 1
+
+
+def test_the_request_asks_for_dns_validation_of_every_name_and_for_the_key_algorithm(aws: Any) -> None:
+    run(aws, subject_alternative_names=["Flower.example.com.", NAME], key_algorithm="EC_prime256v1")
+    (request,) = aws.asked("RequestCertificate")
+    token = request.pop("IdempotencyToken")
+    assert re.fullmatch(r"\w{1,32}", token)
+    assert request == {
+        "DomainName": NAME,
+        "SubjectAlternativeNames": [NAME, "flower.example.com"],
+        "ValidationMethod": "DNS",
+        "KeyAlgorithm": "EC_prime256v1",
+        "Tags": [{"Key": key, "Value": value} for key, value in TAGS.items()],
+    }
+
+
+def test_a_certificate_with_another_key_algorithm_is_not_taken(aws: Any) -> None:
+    run(aws)
+    assert run(aws, key_algorithm="EC_secp384r1", check=True)["changed"]
+    assert not run(aws, key_algorithm="RSA_2048", check=True)["changed"]
+
+
+@pytest.mark.parametrize("status", ["FAILED", "VALIDATION_TIMED_OUT", "EXPIRED", "REVOKED", "INACTIVE"])
+def test_a_lost_certificate_does_not_count_and_a_new_one_is_requested_beside_it(aws: Any, status: str) -> None:
+    lost = run(aws)["certificate"]["arn"]
+    bundle_of(lost).status = status
+    assert run(aws, check=True)["changed"]
+    result = run(aws)
+    assert result["changed"]
+    assert result["certificate"]["arn"] != lost
+    assert aws.writes == ["RequestCertificate"]
 
 
 def test_a_pending_certificate_is_found_again(aws: Any) -> None:
@@ -79,6 +112,44 @@ def test_a_certificate_that_never_gets_valid_is_said_in_words(aws: Any, monkeypa
     assert result["failed"]
     assert NAME in result["msg"]
     assert "validation records" in result["msg"]
+
+
+@pytest.mark.parametrize(
+    ("said", "why", "looks"),
+    [
+        ({"Status": "FAILED", "FailureReason": "CAA_ERROR"}, "it is FAILED (CAA_ERROR), and the next run requests", 2),
+        ({"Status": "FAILED", "DomainValidationOptions": []}, "it is FAILED (ACM gives no reason), and", 1),
+        ({"Status": "VALIDATION_TIMED_OUT"}, "it is VALIDATION_TIMED_OUT (ACM gives no reason), and", 2),
+        ({"Status": "EXPIRED"}, "it is EXPIRED (ACM gives no reason), and", 2),
+        ({"Status": "REVOKED", "RevocationReason": "KEY_COMPROMISE"}, "it is REVOKED (KEY_COMPROMISE), and", 2),
+        ({"DomainValidationOptions": []}, "ACM has not named its validation records yet, so run again later", 60),
+    ],
+    ids=["failed", "failed before it had records", "timed out", "expired", "revoked", "no records"],
+)
+def test_waiting_in_vain_ends_with_the_reason_that_acm_gives(
+    aws: Any, waited: list[float], said: dict[str, Any], why: str, looks: int
+) -> None:
+    arn = run(aws)["certificate"]["arn"]
+    pending = aws.client("acm").describe_certificate(CertificateArn=arn)["Certificate"]
+    # The first look finds the certificate, which is lost while the module waits for it.
+    aws.answers["DescribeCertificate"] = [{"Certificate": pending}, {"Certificate": {**pending, **said}}]
+    result = run(aws, wait=True)
+    assert result["msg"].startswith(f"The certificate for {NAME} is not issued: {why}")
+    assert "public DNS" not in result["msg"]
+    # The first look is not part of the wait.
+    assert len(aws.asked("DescribeCertificate")) == 1 + looks
+    assert aws.writes == []
+
+
+def test_a_certificate_that_may_not_be_read_while_it_is_waited_for_is_not_blamed_on_dns(aws: Any) -> None:
+    aws.refusals["DescribeCertificate"] = "AccessDeniedException"
+    message = run(aws)["msg"]
+    assert message.startswith(f"The certificate for {NAME} is not issued: ACM does not describe it: ")
+    assert "AccessDeniedException" in message
+
+
+def bundle_of(arn: str) -> CertBundle:
+    return acm_backends[DEFAULT_ACCOUNT_ID]["eu-west-1"]._certificates[arn]
 
 
 def issued(describe: Any) -> Any:
