@@ -14,7 +14,8 @@ description:
   - Creates or deletes the endpoint through which SSH reaches instances that have no public address.
   - EC2 allows one such endpoint in a VPC, so it is found by its VPC. One that lacks the given tags belongs to somebody
     else; it is used as it is, and never changed or deleted.
-  - Subnet, security groups and client address preservation are fixed when it is made; a difference is reported.
+  - Subnet, security groups and client address preservation are only set when it is made; a warning reports what differs
+    in an endpoint of ours.
 options:
   state:
     description: Whether the endpoint exists.
@@ -29,7 +30,7 @@ options:
     description: The subnet it is made in. Required with O(state=present).
     type: str
   security_group_ids:
-    description: Its security groups.
+    description: Its security groups. Without any, EC2 takes the default one of the VPC, whichever that is.
     type: list
     elements: str
     default: []
@@ -172,19 +173,39 @@ def create_endpoint(module: AnsibleAWSModule, client: Any) -> dict[str, Any]:
 
 
 def wait_for(module: AnsibleAWSModule, client: Any, waiter: str, endpoint: dict[str, Any]) -> None:
-    """Wait for the endpoint as long as allowed."""
-    EndpointWaiters().get_waiter(client, waiter).wait(
-        InstanceConnectEndpointIds=[endpoint["InstanceConnectEndpointId"]],
-        WaiterConfig={"Delay": DELAY, "MaxAttempts": max(1, module.params["wait_timeout"] // DELAY)},
-    )
+    """Wait for the endpoint as long as allowed, or end the module with what EC2 said of it last."""
+    endpoint_id, seconds = endpoint["InstanceConnectEndpointId"], module.params["wait_timeout"]
+    try:
+        EndpointWaiters().get_waiter(client, waiter).wait(
+            InstanceConnectEndpointIds=[endpoint_id],
+            WaiterConfig={"Delay": DELAY, "MaxAttempts": max(1, seconds // DELAY)},
+        )
+    except WaiterError as error:
+        said: Any = error.last_response
+        if not said.get("InstanceConnectEndpoints"):
+            raise
+        last = said["InstanceConnectEndpoints"][0]
+        state = last["State"]
+        if state.endswith("-failed"):
+            what = f"is {state}: {last.get('StateMessage') or 'EC2 gives no reason'}"
+        else:
+            what = f"is still {state} after {seconds} seconds: raise wait_timeout, or run again later"
+        module.fail_json(msg=f"The EC2 Instance Connect Endpoint {endpoint_id} {what}")
 
 
 def warn_of_differences(module: AnsibleAWSModule, endpoint: dict[str, Any]) -> None:
-    """Say which fixed parts of the endpoint differ from what is wanted."""
-    if sorted(endpoint.get("SecurityGroupIds") or []) != sorted(module.params["security_group_ids"]):
+    """Say which parts of the endpoint, set when it was made, differ from what is wanted."""
+    wanted = module.params
+    same = {
+        "subnet_id": endpoint.get("SubnetId") == wanted["subnet_id"],
+        "security_group_ids": not wanted["security_group_ids"]
+        or set(endpoint.get("SecurityGroupIds") or []) == set(wanted["security_group_ids"]),
+        "preserve_client_ip": bool(endpoint.get("PreserveClientIp")) == wanted["preserve_client_ip"],
+    }
+    if different := [option for option in same if not same[option]]:
         module.warn(
-            f"The EC2 Instance Connect Endpoint {endpoint['InstanceConnectEndpointId']} has other security groups than"
-            " wanted. EC2 can't change them: delete the endpoint and run again."
+            f"The EC2 Instance Connect Endpoint {endpoint['InstanceConnectEndpointId']} was made with another"
+            f" {', '.join(different)} than wanted, which is left as it is: delete the endpoint and run again."
         )
 
 
@@ -253,8 +274,6 @@ def main() -> None:
             ensure_present(module, client)
         else:
             ensure_absent(module, client)
-    except WaiterError as error:
-        module.fail_json_aws(error, msg="The EC2 Instance Connect Endpoint does not get ready")
     except (BotoCoreError, ClientError) as error:
         module.fail_json_aws(error, msg="The EC2 Instance Connect Endpoint can't be changed")
 
