@@ -10,7 +10,7 @@ TAGS = {"freehold:environment": "lab"}
 
 
 class Network:
-    """A VPC with two subnets and two internet gateways' worth of targets."""
+    """A VPC with two subnets, a NAT gateway in each, and an internet gateway."""
 
     def __init__(self, aws: Any) -> None:
         self.aws = aws
@@ -25,6 +25,8 @@ class Network:
             address = self.ec2.allocate_address(Domain="vpc")["AllocationId"]
             gateway = self.ec2.create_nat_gateway(SubnetId=subnet_id, AllocationId=address)
             self.gateways.append(gateway["NatGateway"]["NatGatewayId"])
+        self.internet = self.ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+        self.ec2.attach_internet_gateway(InternetGatewayId=self.internet, VpcId=self.vpc_id)
 
     def table(self, name: str, subnets: list[int], gateway: int) -> dict[str, Any]:
         return {
@@ -32,6 +34,9 @@ class Network:
             "subnet_ids": [self.subnets[number] for number in subnets],
             "routes": [{"dest": "0.0.0.0/0", "nat_gateway_id": self.gateways[gateway]}],
         }
+
+    def public_table(self, name: str, subnets: list[int]) -> dict[str, Any]:
+        return {**self.table(name, subnets, 0), "routes": [{"dest": "0.0.0.0/0", "gateway_id": self.internet}]}
 
     def run(self, *tables: dict[str, Any], check: bool = False) -> dict[str, Any]:
         result: dict[str, Any] = self.aws.run(
@@ -46,7 +51,7 @@ class Network:
             for link in table["Associations"]:
                 if link.get("SubnetId") in self.subnets:
                     route = next(way for way in table["Routes"] if way.get("DestinationCidrBlock") == "0.0.0.0/0")
-                    ways[link["SubnetId"]] = route["NatGatewayId"]
+                    ways[link["SubnetId"]] = route.get("NatGatewayId") or route["GatewayId"]
         return ways
 
 
@@ -81,6 +86,50 @@ def test_another_gateway_replaces_the_route(network: Network) -> None:
     assert result["changes"] == [
         {"name": "lab-private 0.0.0.0/0", "current": network.gateways[0], "desired": network.gateways[1]}
     ]
+
+
+def test_a_public_table_leads_to_the_internet_gateway(network: Network) -> None:
+    result = network.run(network.public_table("public", [0, 1]))
+    assert result["changes"][1] == {"name": "lab-public 0.0.0.0/0", "current": "", "desired": network.internet}
+    (request,) = network.aws.asked("CreateRoute")
+    assert request.pop("RouteTableId").startswith("rtb-")
+    assert request == {"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": network.internet}
+    assert network.ways() == dict.fromkeys(network.subnets, network.internet)
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_public_table_that_is_there_is_not_written_again(network: Network, check: bool) -> None:
+    network.run(network.public_table("public", [0, 1]))
+    result = network.run(network.public_table("public", [0, 1]), check=check)
+    assert (result["changed"], result["changes"]) == (False, [])
+    assert network.aws.writes == []
+
+
+def test_check_mode_makes_no_public_table(network: Network) -> None:
+    result = network.run(network.public_table("public", [0]), check=True)
+    assert [change["desired"] for change in result["changes"]] == ["route table", network.internet, ""]
+    assert network.aws.writes == []
+
+
+@pytest.mark.parametrize("to_internet", [True, False], ids=["NAT to internet", "internet to NAT"])
+def test_a_route_that_leads_to_another_kind_of_gateway_is_replaced_in_one_request(
+    network: Network, to_internet: bool
+) -> None:
+    private, public = network.table("way", [0], 0), network.public_table("way", [0])
+    before, after = (private, public) if to_internet else (public, private)
+    nat, internet = network.gateways[0], network.internet
+    current, desired = (nat, internet) if to_internet else (internet, nat)
+    network.run(before)
+    would = network.run(after, check=True)
+    assert network.aws.writes == []
+    did = network.run(after)
+    assert did["changes"] == would["changes"]
+    assert did["changes"] == [{"name": "lab-way 0.0.0.0/0", "current": current, "desired": desired}]
+    assert network.aws.writes == ["ReplaceRoute"]
+    (request,) = network.aws.asked("ReplaceRoute")
+    assert request.pop("RouteTableId").startswith("rtb-")
+    option = "GatewayId" if to_internet else "NatGatewayId"
+    assert request == {"DestinationCidrBlock": "0.0.0.0/0", option: desired}
 
 
 def test_a_subnet_that_is_not_wanted_is_taken_away(network: Network) -> None:

@@ -168,6 +168,19 @@ def test_a_restart_makes_the_container_the_wanted_one_once(run: Runner) -> None:
     assert run.host.commands == []
 
 
+def test_a_check_run_says_that_it_would_restart_and_why_and_restarts_nothing(run: Runner) -> None:
+    run()
+    assert not run("restarted", check_mode=True)["changed"]
+    run(environment={"A": "2"})
+    before = run.host.container
+    result = run("restarted", check_mode=True)
+    assert result["changed"]
+    assert result["actions"] == ["restart"]
+    assert result["differences"] == [{"name": "environment.A", "current": "1", "desired": "2"}]
+    assert run.host.commands == []
+    assert run.host.container is before
+
+
 def test_an_interrupted_run_is_found_out_although_no_file_differs_any_more(run: Runner) -> None:
     run()
     run(environment={"A": "2"})  # the run ends here, before its handlers
@@ -250,6 +263,17 @@ def test_a_unit_that_fails_is_reported_with_its_journal(run: Runner) -> None:
     assert "OperationalError: no database" in result["msg"]
 
 
+def test_a_restart_that_fails_is_reported_with_the_journal(run: Runner) -> None:
+    run()
+    run(environment={"A": "2"})
+    run.host.fails = True
+    result = run("restarted")
+    assert result["failed"]
+    assert "systemctl restart airflow-x.service failed: Job for airflow-x.service failed." in result["msg"]
+    assert "OperationalError: no database" in result["msg"]
+    assert result["actions"] == ["restart"]
+
+
 def test_a_line_break_in_the_environment_is_refused_before_anything_is_written(run: Runner) -> None:
     result = run(environment={"PEM": "a\nb"})
     assert result["failed"]
@@ -280,7 +304,7 @@ def test_a_unit_that_was_stopped_by_hand_is_started_once(run: Runner) -> None:
     assert not run("started")["changed"]
 
 
-def test_a_check_run_pulls_and_restarts_and_removes_nothing(run: Runner) -> None:
+def test_a_check_run_pulls_and_removes_nothing(run: Runner) -> None:
     run()
     result = run(container={**CONTAINER, "image": "airflow@sha256:3"}, check_mode=True)
     assert "pull airflow@sha256:3" in result["actions"]
