@@ -56,6 +56,12 @@ options:
         type: list
         elements: str
         default: []
+      unit:
+        description:
+          - The systemd unit that reads the file when it starts or is reloaded. While it has run since before the file
+            was written, the file counts as written, because a run that was interrupted before it restarted the unit
+            left it so.
+        type: str
   directories:
     description:
       - Directories that need another mode than 0755, made before the files.
@@ -96,6 +102,7 @@ EXAMPLES = r"""
       - path: /etc/docker/daemon.json
         content: "{{ settings | to_nice_json }}"
         validate: [dockerd, --validate, --config-file, "%s"]
+        unit: docker.service
   register: written
 
 # handlers/main.yml
@@ -108,7 +115,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 written:
-  description: Paths of the files and directories that were written, or would be in check mode.
+  description:
+    - Paths of the files and directories that were written, or would be in check mode, and of files that their unit has
+      not read yet.
   returned: always
   type: list
   elements: str
@@ -123,6 +132,7 @@ import grp
 import os
 import pwd
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +141,27 @@ from ansible.module_utils.basic import AnsibleModule
 
 class Refusal(Exception):
     """What was asked for can't be done; the text says why."""
+
+
+def octal(mode: str, path: str) -> int:
+    """Return the mode that the octal digits say."""
+    try:
+        return int(mode, 8)
+    except ValueError:
+        raise Refusal(f"The mode '{mode}' of {path} is not octal digits") from None
+
+
+def owner_and_group(wanted: dict[str, Any]) -> tuple[int, int]:
+    """Return the ids of the file's owner and group."""
+    owner, group, path = wanted["owner"], wanted["group"], wanted["path"]
+    try:
+        user_id = pwd.getpwnam(owner).pw_uid if owner else os.geteuid()
+    except KeyError:
+        raise Refusal(f"This host has no user '{owner}', the owner of {path}") from None
+    try:
+        return user_id, grp.getgrnam(group).gr_gid if group else os.getegid()
+    except KeyError:
+        raise Refusal(f"This host has no group '{group}', the group of {path}") from None
 
 
 class FileSet:
@@ -145,10 +176,12 @@ class FileSet:
 
     def make_directory(self, path: Path, mode: int, keep: bool) -> None:
         """Make the directory, and give it its mode unless it is to be kept."""
+        if path.is_symlink():
+            raise Refusal(f"{path} is a link; give the path of the directory itself")
         if path.is_dir():
             if keep or path.stat().st_mode & 0o7777 == mode:
                 return
-        elif os.path.lexists(path):
+        elif path.exists():
             raise Refusal(f"{path} is not a directory")
         else:
             self.created.append(str(path))
@@ -169,55 +202,81 @@ class FileSet:
             return False
         status = Path(wanted["path"]).stat()
         return (status.st_mode & 0o7777, status.st_uid, status.st_gid) == (
-            int(wanted["mode"], 8),
-            pwd.getpwnam(wanted["owner"]).pw_uid if wanted["owner"] else os.geteuid(),
-            grp.getgrnam(wanted["group"]).gr_gid if wanted["group"] else os.getegid(),
+            octal(wanted["mode"], wanted["path"]),
+            *owner_and_group(wanted),
         )
 
-    def write_beside(self, wanted: dict[str, Any]) -> Path:
-        """Write the new content beside the file, with its mode and owner, and validate it; return its path."""
-        path = Path(wanted["path"])
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.new")
+    def is_unread(self, wanted: dict[str, Any]) -> bool:
+        """Return whether the unit that reads the file runs with what was there before.
+
+        Systemd's C(StateChangeTimestamp) of a unit that is active tells when it was started or, if later, reloaded
+        (org.freedesktop.systemd1(5)).
+        """
+        unit = wanted["unit"]
+        if not unit or not shutil.which("systemctl"):
+            return False
+        command = ["systemctl", "show", "--timestamp=us+utc", "--property=ActiveState,StateChangeTimestamp", unit]
+        _rc, out, _err = self.module.run_command(command)
+        shown = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+        if shown.get("ActiveState") != "active":
+            return False
+        # Like "Mon 2026-11-30 17:12:51.123456 UTC".
+        _weekday, _, moment = shown["StateChangeTimestamp"].partition(" ")
+        since = datetime.strptime(moment, "%Y-%m-%d %H:%M:%S.%f UTC").replace(tzinfo=UTC)
+        return Path(wanted["path"]).stat().st_mtime > since.timestamp()
+
+    def write_beside(self, wanted: dict[str, Any], beside: Path) -> None:
+        """Write the new content beside the file, with its mode and owner, and validate it."""
         beside.unlink(missing_ok=True)
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
             stream.write(wanted["content"])
-        shutil.chown(beside, wanted["owner"] or os.geteuid(), wanted["group"] or os.getegid())
-        beside.chmod(int(wanted["mode"], 8))
+        os.chown(beside, *owner_and_group(wanted))
+        beside.chmod(octal(wanted["mode"], wanted["path"]))
         command: list[str] = wanted["validate"]
         if command and shutil.which(command[0]):
             rc, out, err = self.module.run_command([word.replace("%s", str(beside)) for word in command])
             if rc != 0:
-                beside.unlink()
-                raise Refusal(f"{command[0]} refuses the new {path}: {(err or out).strip()}")
-        return beside
+                raise Refusal(f"{command[0]} refuses the new {wanted['path']}: {(err or out).strip()}")
 
     def bring_about(self, directories: list[dict[str, Any]], files: list[dict[str, Any]]) -> None:
         """Make directories and files as wanted; nothing is replaced before everything is validated."""
         for directory in directories:
-            self.make_directory(Path(directory["path"]), int(directory["mode"], 8), directory["keep"])
+            mode = octal(directory["mode"], directory["path"])
+            self.make_directory(Path(directory["path"]), mode, directory["keep"])
         ready: list[tuple[Path, Path]] = []
-        for wanted in files:
-            path = Path(wanted["path"])
-            content = self.current(path)
-            if self.is_wanted(wanted, content):
-                continue
-            self.written.append(str(path))
-            if content is None:
-                self.created.append(str(path))
-            self.diffs.append(
-                {
-                    "before_header": str(path),
-                    "after_header": str(path),
-                    "before": content or "",
-                    "after": wanted["content"],
-                }
-            )
-            if not self.check_mode:
-                ready.append((self.write_beside(wanted), path))
-        for beside, path in ready:
-            beside.replace(path)
+        try:
+            for wanted in files:
+                path = Path(wanted["path"])
+                content = self.current(path)
+                if self.is_wanted(wanted, content):
+                    if self.is_unread(wanted):
+                        self.written.append(str(path))
+                    continue
+                self.written.append(str(path))
+                if content is None:
+                    self.created.append(str(path))
+                self.diffs.append(
+                    {
+                        "before_header": str(path),
+                        "after_header": str(path),
+                        "before": content or "",
+                        "after": wanted["content"],
+                    }
+                )
+                if not self.check_mode:
+                    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                    beside = path.with_name(f".{path.name}.new")
+                    ready.append((beside, path))
+                    self.write_beside(wanted, beside)
+            for beside, path in ready:
+                # As old as its place, not as the content: a unit may have started while others were validated.
+                os.utime(beside)
+                beside.replace(path)
+        finally:
+            # The new content of a refused set may hold secrets, and some programs read every file of a directory.
+            for beside, _path in ready:
+                beside.unlink(missing_ok=True)
 
 
 def main() -> None:
@@ -235,6 +294,7 @@ def main() -> None:
                     "owner": {"type": "str"},
                     "group": {"type": "str"},
                     "validate": {"type": "list", "elements": "str", "default": []},
+                    "unit": {"type": "str"},
                 },
             },
             "directories": {
@@ -253,7 +313,7 @@ def main() -> None:
     file_set = FileSet(module)
     try:
         file_set.bring_about(module.params["directories"], module.params["files"])
-    except (Refusal, OSError, KeyError) as error:
+    except (Refusal, OSError) as error:
         module.fail_json(msg=str(error), written=file_set.written)
     module.exit_json(
         changed=bool(file_set.written), written=file_set.written, created=file_set.created, diff=file_set.diffs

@@ -5,6 +5,7 @@ import grp
 import json
 import os
 import pwd
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +76,24 @@ def test_a_check_run_shows_the_difference_and_writes_nothing(
     assert not path.parent.exists()
 
 
+def test_a_check_run_leaves_a_file_that_differs_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a"
+    path.write_text("old")
+    path.chmod(0o600)
+    inode = path.stat().st_ino
+    result = run(capsys, {"path": path, "content": "new", "mode": "0644"}, check_mode=True)
+    assert (result["written"], result["created"]) == ([str(path)], [])
+    assert (result["diff"][0]["before"], result["diff"][0]["after"]) == ("old", "new")
+    assert (path.read_text(), path.stat().st_mode & 0o777, path.stat().st_ino) == ("old", 0o600, inode)
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_nothing_is_replaced_when_one_file_of_the_set_is_invalid(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good, bad = tmp_path / "good", tmp_path / "bad"
     good.write_text("old")
+    inode = good.stat().st_ino
     result = run(
         capsys,
         {"path": good, "content": "new"},
@@ -87,8 +101,45 @@ def test_nothing_is_replaced_when_one_file_of_the_set_is_invalid(
     )
     assert result["failed"]
     assert "grep refuses the new" in result["msg"]
-    assert good.read_text() == "old"
-    assert not bad.exists()
+    assert (good.read_text(), good.stat().st_ino) == ("old", inode)
+    assert list(tmp_path.iterdir()) == [good]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"owner": "no-such-user"}, "This host has no user 'no-such-user', the owner of {path}"),
+        ({"group": "no-such-group"}, "This host has no group 'no-such-group', the group of {path}"),
+        ({"mode": "u=rw"}, "The mode 'u=rw' of {path} is not octal digits"),
+    ],
+    ids=["owner", "group", "mode"],
+)
+@pytest.mark.parametrize("there", [False, True], ids=["new", "there"])
+def test_what_a_file_can_not_have_is_said_and_nothing_is_left_behind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, str], reason: str, there: bool
+) -> None:
+    path = tmp_path / "b"
+    if there:
+        path.write_text("x")
+    result = run(capsys, {"path": tmp_path / "a", "content": "x"}, {"path": path, "content": "x", **changes})
+    assert result["failed"]
+    assert result["msg"] == reason.format(path=path)
+    assert list(tmp_path.iterdir()) == ([path] if there else [])
+
+
+def test_a_directory_s_mode_that_is_not_octal_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "new"
+    result = run(capsys, directories=[{"path": path, "mode": "u=rwx"}])
+    assert result["msg"] == f"The mode 'u=rwx' of {path} is not octal digits"
+    assert not path.exists()
+
+
+def test_what_a_killed_run_left_beside_the_file_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a"
+    (tmp_path / ".a.new").write_text("half")
+    run(capsys, {"path": path, "content": "x"})
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "x"
 
 
 def test_a_validator_that_is_not_installed_yet_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,6 +155,21 @@ def test_a_link_is_refused_because_it_would_be_replaced_by_a_file(
     result = run(capsys, {"path": tmp_path / "link", "content": "x"})
     assert result["failed"]
     assert "is not a plain file" in result["msg"]
+    assert [one.name for one in tmp_path.iterdir()] == ["link"]
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_link_to_a_directory_is_refused_and_its_target_keeps_its_mode(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], keep: bool, check_mode: bool
+) -> None:
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.mkdir(mode=0o755)
+    link.symlink_to(target)
+    result = run(capsys, directories=[{"path": link, "mode": "0700", "keep": keep}], check_mode=check_mode)
+    assert result["failed"]
+    assert result["msg"] == f"{link} is a link; give the path of the directory itself"
+    assert target.stat().st_mode & 0o777 == 0o755
 
 
 def test_a_directory_gets_its_mode_unless_it_is_to_be_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,3 +207,44 @@ def test_what_the_validator_accepts_is_written(tmp_path: Path, capsys: pytest.Ca
     path = tmp_path / "a"
     assert run(capsys, {"path": path, "content": "yes", "validate": ["grep", "-q", "yes", "%s"]})["changed"]
     assert path.read_text() == "yes"
+
+
+@pytest.mark.parametrize(
+    ("state", "seconds_after_the_file", "unread"),
+    [("active", -1, True), ("active", 1, False), ("inactive", -1, False)],
+    ids=["runs since before", "runs since after", "will read it when it starts"],
+)
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_file_that_its_unit_has_not_read_counts_as_written(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    seconds_after_the_file: int,
+    unread: bool,
+    check_mode: bool,
+) -> None:
+    path = tmp_path / "a.conf"
+    run(capsys, {"path": path, "content": "x"})
+    since = datetime.fromtimestamp(path.stat().st_mtime + seconds_after_the_file, UTC)
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text(
+        '#!/bin/sh\n[ "$4" = a.service ] || exit 1\n'
+        f"echo ActiveState={state}\necho StateChangeTimestamp={since:%a %Y-%m-%d %H:%M:%S.%f UTC}\n"
+    )
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{systemctl.parent}:{os.environ['PATH']}")
+    before = path.stat()
+    result = run(capsys, {"path": path, "content": "x", "unit": "a.service"}, check_mode=check_mode)
+    assert (result["changed"], result["written"]) == (unread, [str(path)] if unread else [])
+    assert result["created"] == result["diff"] == []
+    assert path.stat() == before
+
+
+def test_a_file_is_as_old_as_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    slow = ["sh", "-c", "sleep 0.1; touch %s.validated"]
+    run(capsys, {"path": first, "content": "x"}, {"path": second, "content": "x", "validate": slow})
+    validated = tmp_path / ".second.new.validated"
+    assert first.stat().st_mtime_ns >= validated.stat().st_mtime_ns
