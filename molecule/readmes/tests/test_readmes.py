@@ -129,13 +129,13 @@ all:
         assert "prod" not in text and "111122223333" not in text
         return text
 
-    def play(self, *roles: str, check: bool = False, refused: bool = False, **changed: Any) -> str:
-        """Run the examples of some roles with some variables changed, and return what is said.
+    def play(self, *roles: str, check: bool = False, refused: bool = False, text: str = "", **changed: Any) -> str:
+        """Run the examples of some roles, or the text given, with some variables changed, and return what is said.
 
         Fail when that ends badly, or well where it is to be refused.
         """
         book = self.folder / f"{roles[0]}.yml"
-        book.write_text("".join(self.example(role) for role in roles))
+        book.write_text(text or "".join(self.example(role) for role in roles))
         options = ["--extra-vars", json.dumps(changed), *(["--check"] if check else [])]
         done = self._run("ansible-playbook", "-i", "hosts.yml", *options, book.name)
         assert (done.returncode != 0) is refused, done.stdout + done.stderr
@@ -222,6 +222,44 @@ def test_a_broker_has_its_changed_settings_and_shows_the_certificate_that_is_pin
     shown = "openssl s_client -connect 127.0.0.1:6379 </dev/null 2>/dev/null | openssl x509"
     assert "DNS:other.molecule.internal" in machine.run(f"{shown} -noout -ext subjectAltName")
     assert machine.run(shown) == machine.run("openssl x509 -in /etc/freehold/broker-ca.pem")
+
+
+def test_a_wrong_name_of_the_file_system_is_forgotten_by_the_run_that_has_the_right_one(
+    machine: Any, user: User
+) -> None:
+    user.play("efs", refused=True, efs_file_system="fs-0.efs.eu-west-1.amazonaws.com")
+    user.play("efs")
+    assert machine.run("ls /srv/freehold/dags")
+
+
+@pytest.mark.parametrize(
+    ("roles", "file", "unit"),
+    [
+        (("docker",), "/etc/docker/daemon.json", "docker.service"),
+        (("valkey", "trust"), "/etc/valkey/valkey.conf", "valkey-server.service"),
+        (("efs",), "/etc/stunnel/efs.conf", "stunnel@efs.service"),
+        (("authorized_keys",), "/etc/ssh/sshd_config.d/freehold.conf", "ssh.service"),
+    ],
+)
+def test_settings_that_an_interrupted_run_has_only_written_take_effect_with_the_next(
+    machine: Any, user: User, roles: tuple[str, ...], file: str, unit: str
+) -> None:
+    user.play(*roles)
+    before = machine.unit(unit, "StateChangeTimestampMonotonic")
+    machine.run("touch %s", file)
+    user.play(*roles)
+    assert machine.unit(unit, "StateChangeTimestampMonotonic") != before
+    assert re.findall(r"changed=(\d+)", user.play(*roles)) == ["0"]
+
+
+def test_several_duties_in_one_play_have_what_they_share(machine: Any, user: User) -> None:
+    machine.run("rm /etc/sysctl.d/60-airflow-network.conf; sysctl --quiet --write net.ipv4.tcp_retries2=15")
+    machine.run("echo >> /usr/local/libexec/freehold-dags")
+    fetcher = machine.unit("freehold-dags.service", "MainPID")
+    both = user.example("worker").replace("roles:", "roles:\n    - role: freehold.airflow.scheduler")
+    user.play("worker", text=both, scheduler_parallelism=31)
+    assert machine.run("sysctl --values net.ipv4.tcp_retries2") == "6"
+    assert machine.unit("freehold-dags.service", "MainPID") != fetcher
 
 
 def journal_sizes(machine: Any) -> str:
