@@ -12,6 +12,8 @@ from ansible_collections.amazon.aws.plugins.module_utils.waiter import BaseWaite
 from ansible_collections.freehold.airflow.plugins.module_utils._common import aws_call, tag_dict, tag_list
 
 MISSING = ("ReplicationGroupNotFoundFault", "CacheSubnetGroupNotFoundFault", "CacheClusterNotFound")
+# States from which a replication group does not come back by itself.
+BROKEN_STATES = ("create-failed", "deleting")
 
 
 class ElastiCacheWaiterFactory(BaseWaiterFactory):  # type: ignore[misc]
@@ -34,8 +36,7 @@ class ElastiCacheWaiterFactory(BaseWaiterFactory):  # type: ignore[misc]
                 "maxAttempts": 480,
                 "acceptors": [
                     acceptor("success", "available"),
-                    acceptor("failure", "create-failed"),
-                    acceptor("failure", "deleting"),
+                    *(acceptor("failure", state) for state in BROKEN_STATES),
                 ],
             }
         }

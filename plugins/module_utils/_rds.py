@@ -99,7 +99,10 @@ def set_tags(client: Any, arn: str, tags: Mapping[str, str]) -> None:
     client.add_tags_to_resource(ResourceName=arn, Tags=tag_list(tags))
 
 
-# States from which a database does not recover by itself.
+# States in which a database serves and can be changed. The second one follows when storage grew, and may last for a
+# day and longer (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html).
+SERVING_STATES = ("available", "storage-optimization")
+# States from which a database does not come back by itself.
 BROKEN_STATES = (
     "failed",
     "restore-error",
@@ -109,7 +112,11 @@ BROKEN_STATES = (
     "incompatible-parameters",
     "incompatible-restore",
     "inaccessible-encryption-credentials",
+    "inaccessible-encryption-credentials-recoverable",
+    "insufficient-capacity",
     "storage-full",
+    "deleting",
+    "stopped",
 )
 
 
@@ -119,17 +126,17 @@ class RdsWaiterFactory(BaseWaiterFactory):  # type: ignore[misc]
     @property
     def _waiter_model_data(self) -> dict[str, Any]:
         status = "DBInstances[].DBInstanceStatus"
-        success = {"state": "success", "matcher": "pathAll", "expected": "available", "argument": status}
-        failures = [
-            {"state": "failure", "matcher": "pathAny", "expected": state, "argument": status}
-            for state in (*BROKEN_STATES, "deleting", "stopped")
+        acceptors = [
+            {"state": outcome, "matcher": "pathAny", "expected": state, "argument": status}
+            for outcome, states in (("success", SERVING_STATES), ("failure", BROKEN_STATES))
+            for state in states
         ]
         return {
             "database_available": {
                 "operation": "DescribeDBInstances",
                 "delay": 5,
                 "maxAttempts": 480,
-                "acceptors": [success, *failures],
+                "acceptors": acceptors,
             }
         }
 
@@ -149,8 +156,13 @@ def create_instance(client: Any, request: Mapping[str, Any]) -> dict[str, Any]:
     return created
 
 
-@aws_call("restore the database", retry=("DBParameterGroupNotFound", "DBSubnetGroupNotFoundFault"))
-def restore_instance(client: Any, request: Mapping[str, Any]) -> dict[str, Any]:
+@aws_call(
+    "restore the database",
+    missing=("DBSnapshotNotFound",),
+    retry=("DBParameterGroupNotFound", "DBSubnetGroupNotFoundFault"),
+)
+def restore_instance(client: Any, request: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Restore a database; None when there is no such snapshot."""
     restored: dict[str, Any] = client.restore_db_instance_from_db_snapshot(**request)["DBInstance"]
     return restored
 

@@ -260,6 +260,34 @@ def update_mount_targets(
     return differences
 
 
+def wait_for_file_system(client: Any, name: str, file_system_id: str) -> None:
+    """Wait until the file system is available; a broken one is named as such."""
+    try:
+        api.wait_for_file_system(client, file_system_id)
+    except FreeholdError as error:
+        state = (api.find_file_system(client, name) or {}).get("LifeCycleState", "gone")
+        raise FreeholdError(
+            message=f"The file system '{name}' is {state} instead of available; see what EFS says of it, and run again."
+        ) from error
+
+
+def wait_for_mount_targets(client: Any, params: dict[str, Any], file_system_id: str) -> None:
+    """Wait until every mount target is available; those that are not are named."""
+    try:
+        api.wait_for_mount_targets(client, file_system_id, params["wait_timeout"])
+    except FreeholdError as error:
+        states = {
+            target["SubnetId"]: target["LifeCycleState"] for target in api.list_mount_targets(client, file_system_id)
+        }
+        late = ", ".join(f"{subnet_id} is {state}" for subnet_id, state in states.items() if state != "available")
+        advice = (
+            "delete the broken one, and run again" if "error" in states.values() else "raise filesystem_wait_timeout"
+        )
+        raise FreeholdError(
+            message=f"The file system '{params['name']}' lacks mount targets: that in {late}; {advice}."
+        ) from error
+
+
 def describe(client: Any, found: dict[str, Any] | None, region: str) -> dict[str, Any]:
     """The file system as RETURN documents it."""
     if found is None:
@@ -298,7 +326,7 @@ def ensure_file_system(module: AnsibleAWSModule, client: Any) -> dict[str, Any]:
 
     # Settings and mount targets can only be given to an available file system; AWS takes a few seconds to get there.
     if found["LifeCycleState"] != "available" and write:
-        api.wait_for_file_system(client, found["FileSystemId"])
+        wait_for_file_system(client, params["name"], found["FileSystemId"])
         found = api.find_file_system(client, params["name"])
         if found is None:
             raise FreeholdError(message=f"The file system '{params['name']}' was deleted while it was set up.")
@@ -308,7 +336,7 @@ def ensure_file_system(module: AnsibleAWSModule, client: Any) -> dict[str, Any]:
             client, found["FileSystemId"], params["subnet_ids"], params["security_group_ids"], write
         )
         if params["wait"] and write:
-            api.wait_for_mount_targets(client, found["FileSystemId"], params["wait_timeout"])
+            wait_for_mount_targets(client, params, found["FileSystemId"])
     return {
         "changed": bool(differences),
         "differences": differences,

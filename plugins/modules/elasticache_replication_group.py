@@ -260,6 +260,20 @@ def create(module: AnsibleAWSModule, client: Any, tags: dict[str, str]) -> None:
     api.create_group(client, creation_request(module.params, tags, password))
 
 
+def wait(client: Any, params: dict[str, Any]) -> None:
+    """Wait until the group is available; a broken one is named as such."""
+    name, timeout = params["name"], params["wait_timeout"]
+    try:
+        api.wait_for_group(client, name, timeout)
+    except FreeholdError as error:
+        status = (api.find_group(client, name) or {}).get("Status")
+        if status is None or status in api.BROKEN_STATES:
+            said = f"is {status or 'gone'} instead of available; its events in ElastiCache say why"
+        else:
+            said = f"is still {status} after {timeout} seconds; raise broker_wait_timeout"
+        raise FreeholdError(message=f"The replication group '{name}' {said}.") from error
+
+
 def describe(found: dict[str, Any] | None, name: str) -> dict[str, Any]:
     found = found or {}
     node_groups = found.get("NodeGroups") or [{}]
@@ -287,13 +301,13 @@ def ensure_group(module: AnsibleAWSModule, client: Any) -> dict[str, Any]:
         if write:
             create(module, client, tags)
     if params["wait"] and write:
-        api.wait_for_group(client, name, params["wait_timeout"])
+        wait(client, params)
     found = api.find_group(client, name)
     if found is not None:
         changed_now = bring_in_line(client, found, params, write)
         differences += changed_now
         if changed_now and params["wait"] and write:
-            api.wait_for_group(client, name, params["wait_timeout"])
+            wait(client, params)
             found = api.find_group(client, name)
     return {"changed": bool(differences), "differences": differences, "replication_group": describe(found, name)}
 

@@ -125,6 +125,7 @@ options:
   wait:
     description:
       - Wait until the instance is available. Without it, an instance that AWS is still busy with is left as it is.
+      - An instance whose storage AWS still optimizes after it grew serves, so that counts as available.
     type: bool
     default: true
   wait_timeout:
@@ -239,7 +240,13 @@ def create(module: AnsibleAWSModule, client: Any, tags: dict[str, str]) -> None:
     """Create or restore the instance. The password goes from one AWS answer into the next request, and nowhere else."""
     params = module.params
     if params["restore_snapshot"]:
-        api.restore_instance(client, restore_request(params, tags))
+        if api.restore_instance(client, restore_request(params, tags)) is None:
+            raise FreeholdError(
+                message=(
+                    f"There is no snapshot '{params['restore_snapshot']}' to start the database from; correct"
+                    " database_restore_snapshot."
+                )
+            )
         return
     password = get_value(module.client("secretsmanager"), params["password_secret"])
     if password is None:
@@ -258,7 +265,7 @@ def bring_in_line(client: Any, found: dict[str, Any], params: dict[str, Any], wr
         differences += [difference(f"tag {key}", existing.get(key), value) for key, value in tags.items()]
         if write:
             api.set_tags(client, found["DBInstanceArn"], tags)
-    if found["DBInstanceStatus"] != "available":
+    if found["DBInstanceStatus"] not in api.SERVING_STATES:
         return differences
     changing = changes(found, params)
     differences += [difference(key, current, desired) for key, (current, desired) in changing.items()]
@@ -269,14 +276,16 @@ def bring_in_line(client: Any, found: dict[str, Any], params: dict[str, Any], wr
 
 def wait(client: Any, params: dict[str, Any]) -> None:
     """Wait until the instance is available; a broken one is named as such."""
+    name, timeout = params["name"], params["wait_timeout"]
     try:
-        api.wait_for_instance(client, params["name"], params["wait_timeout"])
+        api.wait_for_instance(client, name, timeout)
     except FreeholdError as error:
-        found = api.find_instance(client, params["name"]) or {}
-        status = found.get("DBInstanceStatus", "gone")
-        raise FreeholdError(
-            message=f"The database '{params['name']}' is {status} instead of available; its events in RDS say why."
-        ) from error
+        status = (api.find_instance(client, name) or {}).get("DBInstanceStatus")
+        if status is None or status in api.BROKEN_STATES:
+            said = f"is {status or 'gone'} instead of available; its events in RDS say why"
+        else:
+            said = f"is still {status} after {timeout} seconds; raise database_wait_timeout"
+        raise FreeholdError(message=f"The database '{name}' {said}.") from error
 
 
 def describe(found: dict[str, Any] | None, name: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class EfsWaiterFactory(BaseWaiterFactory):  # type: ignore[misc]
                 "acceptors": [
                     acceptor("success", "FileSystems[].LifeCycleState", "available"),
                     acceptor("failure", "FileSystems[].LifeCycleState", "error"),
+                    acceptor("failure", "FileSystems[].LifeCycleState", "deleting"),
                 ],
             },
             "mount_targets_available": {

@@ -5,7 +5,6 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.freehold.airflow.plugins.module_utils._efs import api
 from ansible_collections.freehold.airflow.plugins.modules import efs_file_system
 
 TAGS = {"freehold:environment": "lab", "Name": "lab-filesystem"}
@@ -86,13 +85,19 @@ def test_check_mode_names_what_differs(aws: Any, network: dict[str, Any]) -> Non
     assert aws.writes == []
 
 
-def test_another_throughput_is_set_in_place(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
+def test_another_throughput_is_set_in_place(aws: Any) -> None:
     # moto knows no UpdateFileSystem.
-    monkeypatch.setattr(api, "update_file_system", lambda _client, _id, changes: calls.append(changes))
+    aws.answers["UpdateFileSystem"] = {}
     run(aws)
     run(aws, throughput_mode="provisioned", provisioned_throughput=64)
-    assert calls == [{"ThroughputMode": "provisioned", "ProvisionedThroughputInMibps": 64.0}]
+    assert aws.writes == ["UpdateFileSystem"]
+    assert aws.asked("UpdateFileSystem") == [
+        {
+            "FileSystemId": file_systems(aws)[0]["FileSystemId"],
+            "ThroughputMode": "provisioned",
+            "ProvisionedThroughputInMibps": 64.0,
+        }
+    ]
 
 
 def test_a_missing_mount_target_is_created_alone(aws: Any, network: dict[str, Any]) -> None:
@@ -135,18 +140,16 @@ def test_another_performance_mode_is_refused(aws: Any) -> None:
     assert aws.writes == []
 
 
-def test_tags_policy_and_backup_are_set_right_and_named(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    backups: list[bool] = []
+def test_tags_policy_and_backup_are_set_right_and_named(aws: Any) -> None:
     # moto knows no PutBackupPolicy.
-    monkeypatch.setattr(api, "put_backup", lambda _client, _id, wanted: backups.append(wanted))
+    aws.answers["PutBackupPolicy"] = {}
     run(aws, policy=None, backup=False)
     wanted = {"tags": {**TAGS, "team": "data"}}
     assert names(run(aws, check=True, **wanted)) == ["tags", "policy", "backup"]
     assert aws.writes == []
-    assert backups == []
     assert names(run(aws, **wanted)) == ["tags", "policy", "backup"]
-    assert aws.writes == ["TagResource", "PutFileSystemPolicy"]
-    assert backups == [True]
+    assert aws.writes == ["TagResource", "PutFileSystemPolicy", "PutBackupPolicy"]
+    assert [request["BackupPolicy"] for request in aws.asked("PutBackupPolicy")] == [{"Status": "ENABLED"}]
 
 
 def test_what_is_not_asked_for_is_not_touched(aws: Any) -> None:
@@ -168,25 +171,90 @@ def test_a_key_of_ones_own_encrypts(aws: Any) -> None:
     assert file_systems(aws)[0]["KmsKeyId"] == key
 
 
-def test_a_new_file_system_is_set_up_once_it_is_available(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    find, states = api.find_file_system, ["creating"]
-    waited = []
-
-    def slow(client: Any, name: str) -> Any:
-        found = find(client, name)
-        return {**found, "LifeCycleState": states.pop()} if found and states else found
-
+def states(aws: Any, *names: str) -> None:
+    """Let a file system be there that is in one state after another, of which the last stays; an empty one: gone."""
     run(aws, policy=None)
-    monkeypatch.setattr(api, "find_file_system", slow)
-    monkeypatch.setattr(api, "wait_for_file_system", lambda _client, file_system_id: waited.append(file_system_id))
-    run(aws)
-    assert waited == [file_systems(aws)[0]["FileSystemId"]]
+    (found,) = file_systems(aws)
+    aws.answers["DescribeFileSystems"] = [
+        {"FileSystems": [{**found, "LifeCycleState": name}] if name else []} for name in names
+    ]
+
+
+def target_states(aws: Any, network: dict[str, Any], *looks: tuple[str, str]) -> None:
+    """Let both mount targets be there, in the states of one look after another, of which the last stays."""
+    run(aws, **network)
+    (found,) = file_systems(aws)
+    targets = aws.client("efs").describe_mount_targets(FileSystemId=found["FileSystemId"])["MountTargets"]
+    targets.sort(key=lambda target: network["subnet_ids"].index(target["SubnetId"]))
+    aws.answers["DescribeMountTargets"] = [
+        {"MountTargets": [{**target, "LifeCycleState": state} for target, state in zip(targets, look, strict=True)]}
+        for look in looks
+    ]
+
+
+def test_a_new_file_system_is_set_up_once_it_is_available(aws: Any, waited: list[float]) -> None:
+    states(aws, "creating", "creating", "creating", "available")
+    assert run(aws)["file_system"]["state"] == "available"
+    assert waited == [1, 1]
     assert aws.writes == ["PutFileSystemPolicy"]
 
 
-def test_a_file_system_that_is_deleted_meanwhile_is_one_sentence(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(aws)
-    answers = [None, {**file_systems(aws)[0], "LifeCycleState": "creating"}]
-    monkeypatch.setattr(api, "find_file_system", lambda _client, _name: answers.pop())
-    monkeypatch.setattr(api, "wait_for_file_system", lambda _client, _id: None)
-    assert "was deleted while it was set up" in run(aws)["msg"]
+@pytest.mark.parametrize("state", ["error", "deleting"])
+def test_a_broken_file_system_is_named_as_such_at_once(aws: Any, waited: list[float], state: str) -> None:
+    states(aws, "creating", "creating", state)
+    result = run(aws)
+    said = f"The file system 'freehold-lab' is {state} instead of available; see what EFS says of it, and run again."
+    assert (result["failed"], result["msg"]) == (True, said)
+    assert waited == [1]
+    assert aws.writes == []
+
+
+def test_a_file_system_that_is_never_available_is_given_up(aws: Any, waited: list[float]) -> None:
+    states(aws, "creating")
+    assert "is creating instead of available" in run(aws)["msg"]
+    assert sum(waited) == 119
+    assert aws.writes == []
+
+
+def test_a_file_system_that_is_deleted_meanwhile_is_one_sentence(aws: Any) -> None:
+    states(aws, "creating", "available", "")
+    assert run(aws)["msg"] == "The file system 'freehold-lab' was deleted while it was set up."
+    assert aws.writes == []
+
+
+def test_mount_targets_are_awaited_until_all_are_available(
+    aws: Any, network: dict[str, Any], waited: list[float]
+) -> None:
+    target_states(aws, network, *[("creating", "creating")] * 2, ("available", "creating"), ("available", "available"))
+    targets = run(aws, **network)["file_system"]["mount_targets"]
+    assert [target["state"] for target in targets] == ["available", "available"]
+    assert waited == [2, 2]
+    assert aws.writes == []
+
+
+def test_a_broken_mount_target_is_named_as_such_at_once(aws: Any, network: dict[str, Any], waited: list[float]) -> None:
+    target_states(aws, network, *[("creating", "creating")] * 2, ("available", "error"))
+    result = run(aws, **network)
+    broken = network["subnet_ids"][1]
+    said = (
+        f"The file system 'freehold-lab' lacks mount targets: that in {broken} is error; delete the broken one, and run"
+        " again."
+    )
+    assert (result["failed"], result["msg"]) == (True, said)
+    assert waited == [2]
+
+
+def test_mount_targets_that_take_too_long_name_what_gives_them_longer(
+    aws: Any, network: dict[str, Any], waited: list[float]
+) -> None:
+    target_states(aws, network, ("creating", "available"))
+    result = run(aws, **network, wait_timeout=10)
+    assert f"that in {network['subnet_ids'][0]} is creating; raise filesystem_wait_timeout." in result["msg"]
+    assert waited == [2] * 4
+
+
+def test_mount_targets_need_not_be_awaited(aws: Any, network: dict[str, Any], waited: list[float]) -> None:
+    target_states(aws, network, ("creating", "creating"))
+    result = run(aws, **network, wait=False)
+    assert [target["state"] for target in result["file_system"]["mount_targets"]] == ["creating", "creating"]
+    assert waited == []

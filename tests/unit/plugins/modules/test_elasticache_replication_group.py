@@ -4,7 +4,6 @@
 from typing import Any
 
 import pytest
-from ansible_collections.freehold.airflow.plugins.module_utils import _elasticache as api
 from ansible_collections.freehold.airflow.plugins.modules import elasticache_replication_group
 
 TAGS = {"freehold:environment": "lab"}
@@ -41,25 +40,95 @@ def names(result: dict[str, Any]) -> list[str]:
     return [difference["name"] for difference in result["differences"]]
 
 
-def test_a_new_group_is_encrypted_and_fails_over(
-    aws: Any, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    requests: list[dict[str, Any]] = []
-    create = api.create_group
-
-    def remember(client: Any, request: dict[str, Any]) -> Any:
-        requests.append(dict(request))
-        return create(client, request)
-
-    monkeypatch.setattr(api, "create_group", remember)
-    result = run(aws, wanted)
-    (group,) = aws.client("elasticache").describe_replication_groups()["ReplicationGroups"]
-    assert requests[0]["AuthToken"] == PASSWORD
+def test_a_new_group_is_encrypted_and_fails_over(aws: Any, wanted: dict[str, Any]) -> None:
+    result = run(
+        aws,
+        wanted,
+        description="The broker of the lab",
+        engine_version="8.1",
+        kms_key_id="alias/mine",
+        maintenance_window="sun:05:00-sun:06:00",
+    )
+    assert aws.writes == ["CreateCacheSubnetGroup", "CreateReplicationGroup"]
+    tags = [{"Key": "Name", "Value": "freehold-lab"}, {"Key": "freehold:environment", "Value": "lab"}]
+    assert aws.asked("CreateCacheSubnetGroup") == [
+        {
+            "CacheSubnetGroupName": "freehold-lab",
+            "CacheSubnetGroupDescription": "The broker of the lab",
+            "SubnetIds": sorted(wanted["subnet_ids"]),
+            "Tags": tags,
+        }
+    ]
+    assert aws.asked("CreateReplicationGroup") == [
+        {
+            "ReplicationGroupId": "freehold-lab",
+            "ReplicationGroupDescription": "The broker of the lab",
+            "Engine": "valkey",
+            "EngineVersion": "8.1",
+            "CacheNodeType": "cache.t4g.small",
+            "NumNodeGroups": 1,
+            "ReplicasPerNodeGroup": 1,
+            "AutomaticFailoverEnabled": True,
+            "MultiAZEnabled": True,
+            "CacheSubnetGroupName": "freehold-lab",
+            "SecurityGroupIds": wanted["security_group_ids"],
+            "AtRestEncryptionEnabled": True,
+            "KmsKeyId": "alias/mine",
+            "TransitEncryptionEnabled": True,
+            "TransitEncryptionMode": "required",
+            "AuthToken": PASSWORD,
+            "PreferredMaintenanceWindow": "sun:05:00-sun:06:00",
+            "Tags": tags,
+        }
+    ]
     assert PASSWORD not in str(result)
-    assert requests[0]["TransitEncryptionEnabled"] is True
-    assert requests[0]["AtRestEncryptionEnabled"] is True
-    assert len(group["MemberClusters"]) == 2
     assert result["replication_group"]["endpoint"]
+
+
+def test_a_group_without_replicas_has_nothing_to_fail_over_to_and_gets_aws_own_key_and_window(
+    aws: Any, wanted: dict[str, Any]
+) -> None:
+    run(aws, wanted, replicas=0)
+    [request] = aws.asked("CreateReplicationGroup")
+    assert (request["AutomaticFailoverEnabled"], request["MultiAZEnabled"]) == (False, False)
+    assert {"EngineVersion", "KmsKeyId", "PreferredMaintenanceWindow"}.isdisjoint(request)
+
+
+def states(aws: Any, wanted: dict[str, Any], *names: str) -> None:
+    """Let a group be there that is in one state after another, of which the last stays."""
+    run(aws, wanted)
+    (found,) = aws.client("elasticache").describe_replication_groups()["ReplicationGroups"]
+    aws.answers["DescribeReplicationGroups"] = [{"ReplicationGroups": [{**found, "Status": name}]} for name in names]
+
+
+def test_a_group_is_awaited_until_it_is_available(aws: Any, wanted: dict[str, Any], waited: list[float]) -> None:
+    states(aws, wanted, "creating", "creating", "snapshotting", "available")
+    result = run(aws, wanted)
+    assert result["replication_group"]["status"] == "available"
+    assert waited == [5, 5]
+    assert aws.writes == []
+
+
+@pytest.mark.parametrize("state", ["create-failed", "deleting"])
+def test_a_broken_group_is_named_as_such_at_once(
+    aws: Any, wanted: dict[str, Any], waited: list[float], state: str
+) -> None:
+    states(aws, wanted, "creating", "creating", state)
+    result = run(aws, wanted)
+    said = f"The replication group 'freehold-lab' is {state} instead of available; its events in ElastiCache say why."
+    assert (result["failed"], result["msg"]) == (True, said)
+    assert waited == [5]
+    assert aws.writes == []
+
+
+def test_a_group_that_takes_too_long_names_what_gives_it_longer(
+    aws: Any, wanted: dict[str, Any], waited: list[float]
+) -> None:
+    states(aws, wanted, "creating")
+    result = run(aws, wanted, wait_timeout=10)
+    said = "The replication group 'freehold-lab' is still creating after 10 seconds; raise broker_wait_timeout."
+    assert (result["failed"], result["msg"]) == (True, said)
+    assert waited == [5]
 
 
 def test_a_second_run_writes_nothing_and_reads_no_password(aws: Any, wanted: dict[str, Any]) -> None:
@@ -177,13 +246,14 @@ def test_missing_tags_are_added(aws: Any, wanted: dict[str, Any]) -> None:
     assert aws.writes == ["AddTagsToResource"]
 
 
-def test_a_group_that_aws_is_busy_with_is_left_alone(
-    aws: Any, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_a_group_that_aws_is_busy_with_is_left_alone_when_it_need_not_be_awaited(
+    aws: Any, wanted: dict[str, Any], waited: list[float]
 ) -> None:
-    run(aws, wanted)
-    find: Any = api.find_group
-    monkeypatch.setattr(api, "find_group", lambda client, name: {**find(client, name), "Status": "modifying"})
-    assert not run(aws, wanted, node_type="cache.m7g.large")["changed"]
+    states(aws, wanted, "modifying")
+    result = run(aws, wanted, node_type="cache.m7g.large", wait=False)
+    assert not result["changed"]
+    assert result["replication_group"]["status"] == "modifying"
+    assert waited == []
     assert aws.writes == []
 
 

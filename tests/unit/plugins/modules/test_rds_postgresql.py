@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from ansible_collections.freehold.airflow.plugins.module_utils import _rds as api
-from ansible_collections.freehold.airflow.plugins.module_utils._common import FreeholdError
 from ansible_collections.freehold.airflow.plugins.modules import rds_postgresql
 
 TAGS = {"freehold:environment": "lab", "Name": "lab-database"}
@@ -130,32 +129,138 @@ def test_a_database_of_somebody_else_is_left_alone(aws: Any, wanted: dict[str, A
     assert aws.writes == []
 
 
-def test_a_broken_database_is_named_as_such(aws: Any, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def states(aws: Any, wanted: dict[str, Any], *names: str) -> None:
+    """Let a database be there that is in one state after another, of which the last stays."""
     run(aws, wanted)
-    find = api.find_instance
-    monkeypatch.setattr(
-        api,
-        "find_instance",
-        lambda client, name: {**(find(client, name) or {}), "DBInstanceStatus": "incompatible-network"},
-    )
-
-    def give_up(*_args: Any) -> None:
-        raise FreeholdError(message="Timeout")
-
-    monkeypatch.setattr(api, "wait_for_instance", give_up)
-    assert "is incompatible-network instead of available" in run(aws, wanted)["msg"]
+    found = database(aws)
+    aws.answers["DescribeDBInstances"] = [{"DBInstances": [{**found, "DBInstanceStatus": name}]} for name in names]
 
 
-def test_a_database_starts_from_a_snapshot(aws: Any, wanted: dict[str, Any]) -> None:
+def test_a_database_is_awaited_until_it_is_available(aws: Any, wanted: dict[str, Any], waited: list[float]) -> None:
+    states(aws, wanted, "creating", "creating", "backing-up", "available")
+    result = run(aws, wanted)
+    assert result["database"]["status"] == "available"
+    assert waited == [5, 5]
+    assert aws.writes == []
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "failed",
+        "restore-error",
+        "incompatible-credentials",
+        "incompatible-network",
+        "incompatible-option-group",
+        "incompatible-parameters",
+        "incompatible-restore",
+        "inaccessible-encryption-credentials",
+        "inaccessible-encryption-credentials-recoverable",
+        "insufficient-capacity",
+        "storage-full",
+        "deleting",
+        "stopped",
+    ],
+)
+def test_a_broken_database_is_named_as_such_at_once(
+    aws: Any, wanted: dict[str, Any], waited: list[float], state: str
+) -> None:
+    states(aws, wanted, "creating", "creating", state)
+    result = run(aws, wanted)
+    said = f"The database 'freehold-lab' is {state} instead of available; its events in RDS say why."
+    assert (result["failed"], result["msg"]) == (True, said)
+    assert waited == [5]
+    assert aws.writes == []
+
+
+def test_a_database_that_takes_too_long_names_what_gives_it_longer(
+    aws: Any, wanted: dict[str, Any], waited: list[float]
+) -> None:
+    states(aws, wanted, "creating")
+    result = run(aws, wanted, wait_timeout=10)
+    said = "The database 'freehold-lab' is still creating after 10 seconds; raise database_wait_timeout."
+    assert (result["failed"], result["msg"]) == (True, said)
+    assert waited == [5]
+
+
+def test_a_database_need_not_be_awaited(aws: Any, wanted: dict[str, Any], waited: list[float]) -> None:
+    states(aws, wanted, "creating")
+    assert run(aws, wanted, wait=False)["database"]["status"] == "creating"
+    assert waited == []
+
+
+def test_a_database_that_optimizes_its_storage_is_not_awaited_and_can_be_changed(
+    aws: Any, wanted: dict[str, Any], waited: list[float]
+) -> None:
+    states(aws, wanted, "storage-optimization")
+    assert run(aws, wanted, storage_gib=20)["database"]["status"] == "storage-optimization"
+    assert aws.writes == []
+    assert run(aws, wanted, backup_days=7)["changed"]
+    assert aws.writes == ["ModifyDBInstance"]
+    assert waited == []
+
+
+@pytest.fixture
+def snapshot(aws: Any, wanted: dict[str, Any]) -> str:
+    """Give the snapshot of a database that is gone."""
     run(aws, wanted, deletion_protection=False)
-    rds = aws.client("rds")
-    rds.delete_db_instance(
+    aws.client("rds").delete_db_instance(
         DBInstanceIdentifier="freehold-lab", SkipFinalSnapshot=False, FinalDBSnapshotIdentifier="last"
     )
-    result = run(aws, wanted, restore_snapshot="last", password_secret="not-needed")
-    assert "RestoreDBInstanceFromDBSnapshot" in aws.writes
+    return "last"
+
+
+def test_a_database_starts_from_a_snapshot_and_gets_the_settings_of_today(
+    aws: Any, wanted: dict[str, Any], snapshot: str
+) -> None:
+    wanted = {**wanted, "restore_snapshot": snapshot, "password_secret": "not-needed", "backup_days": 7}
+    assert names(run(aws, wanted, check=True)) == ["database"]
+    assert aws.writes == []
+
+    result = run(aws, wanted)
+    assert names(result) == ["database", "MaxAllocatedStorage", "BackupRetentionPeriod"]
+    assert aws.writes == ["RestoreDBInstanceFromDBSnapshot", "ModifyDBInstance"]
+    assert aws.asked("RestoreDBInstanceFromDBSnapshot") == [
+        {
+            "DBInstanceIdentifier": "freehold-lab",
+            "DBSnapshotIdentifier": "last",
+            "DBInstanceClass": "db.t4g.medium",
+            "VpcSecurityGroupIds": wanted["security_group_ids"],
+            "DBParameterGroupName": "postgres17",
+            "DBSubnetGroupName": "freehold-lab",
+            "Port": 5432,
+            "MultiAZ": False,
+            "DeletionProtection": True,
+            "AutoMinorVersionUpgrade": True,
+            "PubliclyAccessible": False,
+            "CopyTagsToSnapshot": True,
+            "StorageType": "gp3",
+            "Tags": [
+                {"Key": "Name", "Value": "lab-database"},
+                {"Key": "freehold:environment", "Value": "lab"},
+            ],
+        }
+    ]
+    assert aws.asked("ModifyDBInstance") == [
+        {
+            "DBInstanceIdentifier": "freehold-lab",
+            "ApplyImmediately": True,
+            "MaxAllocatedStorage": 100,
+            "BackupRetentionPeriod": 7,
+        }
+    ]
     assert result["database"]["status"] == "available"
-    assert database(aws)["BackupRetentionPeriod"] == 14
+    assert "GetSecretValue" not in aws.operations
+
+    assert not run(aws, wanted)["changed"]
+    assert aws.writes == []
+
+
+def test_a_snapshot_that_is_not_there_is_named(aws: Any, wanted: dict[str, Any]) -> None:
+    result = run(aws, wanted, restore_snapshot="nowhere")
+    said = "There is no snapshot 'nowhere' to start the database from; correct database_restore_snapshot."
+    assert (result["failed"], result["msg"]) == (True, said)
+    assert aws.writes[-1] == "RestoreDBInstanceFromDBSnapshot"
 
 
 def test_other_subnets_are_given_to_the_group_of_subnets(aws: Any, wanted: dict[str, Any]) -> None:
