@@ -16,7 +16,6 @@ MANIFEST = {
     "schemaVersion": 2,
     "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
     "config": {},
-    "layers": [],
 }
 
 
@@ -28,6 +27,7 @@ class Engine:
         self.builds: list[dict[str, Any]] = []
         self.pushes: list[tuple[str, str, Mapping[str, str]]] = []
         self.refusal: str | None = None
+        self.broken: str | None = None
 
     def connect(self, reason: str) -> "Engine":
         if self.refusal:
@@ -38,11 +38,14 @@ class Engine:
         self.builds.append({"dockerfile": dockerfile, "reference": reference, "build_args": build_args})
 
     def smoke_check(self, _client: Any, _reference: str, command: list[str]) -> str:
+        if self.broken:
+            raise FreeholdError(message=self.broken)
         return " ".join(command)
 
     def push(self, _client: Any, _reference: str, repository: str, tag: str, credentials: Mapping[str, str]) -> str:
         self.pushes.append((repository, tag, credentials))
-        manifest = json.dumps({**MANIFEST, "annotations": {"tag": tag}})
+        # moto makes the digest from those of the layers.
+        manifest = json.dumps({**MANIFEST, "layers": [{"digest": tag, "size": 1}]})
         image = self.aws.client("ecr").put_image(repositoryName=REPOSITORY, imageManifest=manifest, imageTag=tag)
         return str(image["image"]["imageId"]["imageDigest"])
 
@@ -133,15 +136,32 @@ def test_a_needed_build_without_docker_is_refused(aws: Any, docker: Engine, cont
     assert "must be built, but no Docker engine answers" in result["msg"]
 
 
+def test_an_image_that_fails_its_smoke_check_is_not_pushed(
+    aws: Any, docker: Engine, context: Path, repository: str
+) -> None:
+    docker.broken = "The image was built, but 'airflow version' fails in it: exit 1"
+    result = run(aws, context)
+    assert (result["failed"], result["msg"]) == (True, docker.broken)
+    assert len(docker.builds) == 1
+    assert docker.pushes == []
+    assert aws.writes == []
+    docker.broken = None
+    assert run(aws, context)["build_needed"]
+
+
 def test_going_back_to_old_requirements_only_moves_the_mark(
     aws: Any, docker: Engine, context: Path, repository: str
 ) -> None:
-    run(aws, context, build_args={"BASE": "1"})
+    first = run(aws, context, build_args={"BASE": "1"})
     run(aws, context, build_args={"BASE": "2"})
-    builds = len(docker.builds)
-    result = run(aws, context, build_args={"BASE": "1"})
-    assert len(docker.builds) == builds
-    assert not result["build_needed"]
+    docker.refusal = "no engine"
+    for check, changed, writes in (True, True, []), (False, True, ["TagResource"]), (False, False, []):
+        result = run(aws, context, check=check, build_args={"BASE": "1"})
+        assert (result["changed"], result["build_needed"]) == (changed, False)
+        assert result["reference"] == first["reference"]
+        assert aws.writes == writes
+        for request in aws.asked("TagResource"):
+            assert request["tags"] == [{"Key": "freehold:image", "Value": first["digest"]}]
 
 
 def test_transient_arguments_do_not_change_the_tag(aws: Any, docker: Engine, context: Path, repository: str) -> None:

@@ -74,7 +74,24 @@ def test_scanning_that_somebody_switched_off_is_switched_on(aws: Any) -> None:
 
 def test_mutable_tags_are_set_only_when_asked_for(aws: Any) -> None:
     run(aws)
-    assert run(aws, check=True, immutable=False)["changed"]
+    wanted = [{"name": "mutability", "current": "IMMUTABLE", "desired": "MUTABLE"}]
+    assert run(aws, check=True, immutable=False)["differences"] == wanted
+    assert aws.writes == []
+    assert run(aws, immutable=False)["differences"] == wanted
+    assert aws.asked("PutImageTagMutability") == [
+        {"repositoryName": "freehold-lab/airflow", "imageTagMutability": "MUTABLE"}
+    ]
+    assert aws.writes == ["PutImageTagMutability"]
+    assert not run(aws, immutable=False)["changed"]
+    assert aws.writes == []
+
+
+def test_scanning_can_be_left_to_others(aws: Any) -> None:
+    run(aws, scan_on_push=False)
+    assert [request["imageScanningConfiguration"] for request in aws.asked("CreateRepository")] == [
+        {"scanOnPush": False}
+    ]
+    assert not run(aws, scan_on_push=False)["changed"]
     assert aws.writes == []
 
 

@@ -102,3 +102,11 @@ def test_check_mode_takes_a_secret_for_changed_while_a_part_has_no_value(aws: An
     aws.client("secretsmanager").delete_secret(SecretId="freehold/lab/password", ForceDeleteWithoutRecovery=True)
     assert run(aws, check=True)["secrets"][0]["differences"] == ["value"]
     assert aws.writes == []
+
+
+def test_a_key_of_ones_own_encrypts_a_new_secret_and_none_leaves_it_to_aws(aws: Any, password: str) -> None:
+    run(aws, kms_key_id="alias/mine")
+    assert [request["KmsKeyId"] for request in aws.asked("CreateSecret")] == ["alias/mine"]
+    assert not run(aws, kms_key_id="alias/other")["changed"]
+    run(aws, {**URL, "name": "config/another"})
+    assert ["KmsKeyId" in request for request in aws.asked("CreateSecret")] == [False]

@@ -137,3 +137,11 @@ def test_check_mode_names_a_missing_value_and_missing_tags(aws: Any) -> None:
     result = run(aws, [{"name": "password"}], tags={**TAGS, "team": "data"}, check=True)
     assert result["secrets"][0]["differences"] == ["value", "tags"]
     assert aws.writes == []
+
+
+def test_a_key_of_ones_own_encrypts_new_secrets_and_none_leaves_it_to_aws(aws: Any) -> None:
+    run(aws, kms_key_id="alias/mine")
+    assert [request["KmsKeyId"] for request in aws.asked("CreateSecret")] == ["alias/mine"] * len(SECRETS)
+    assert not run(aws, kms_key_id="alias/other")["changed"]
+    run(aws, [{"name": "another"}])
+    assert ["KmsKeyId" in request for request in aws.asked("CreateSecret")] == [False]
