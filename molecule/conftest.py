@@ -12,6 +12,7 @@ import subprocess
 import time
 import urllib.parse
 from collections.abc import Callable, Generator, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -75,6 +76,10 @@ class Machine:
         options = " ".join(f"--{protocol}" for protocol in protocols or ("tcp",))
         return {line.split()[-2] for line in self.run(f"ss --no-header --listening --numeric {options}").splitlines()}
 
+    def reaches(self, address: str, port: int) -> bool:
+        """Return whether a new connection from the host to an address comes about."""
+        return bool(self.host.run(f"timeout 3 bash -c '</dev/tcp/{address}/{port}'").rc == 0)
+
     def until(self, what: str, condition: Callable[[], Any], seconds: float = SECONDS) -> Any:
         """Return the first true value of a condition; fail naming ``what`` if there is none in time."""
         deadline = time.monotonic() + seconds
@@ -102,20 +107,33 @@ class Machine:
         return before not in now.stdout and now.stdout.count("\n") > 1
 
     def hang_up(self) -> None:
-        """End the connections: the next command makes new ones."""
-        for name in (self.name, "jump"):
-            subprocess.run(["ssh", "-F", WAY, "-O", "exit", name], capture_output=True, check=False)
+        """End the connection that all others go through, and them with it: the next command makes a new one."""
+        for shared in WAY.parent.glob("jump-*"):
+            command = ["ssh", "-F", str(WAY), "-o", f"ControlPath={shared}", "-O", "exit", "jump"]
+            subprocess.run(command, capture_output=True, check=False)
 
     def journal(self, unit: str) -> str:
         """Return the last lines of a unit's journal."""
         return str(self.host.run("journalctl --no-pager --lines=60 --unit=%s", unit).stdout)
 
+    def now(self) -> float:
+        """Return the time by the host's clock, in seconds since the epoch."""
+        return float(self.run("date +%s.%N"))
+
+    def said(self, unit: str, since: float) -> str:
+        """Return what a unit's journal has since a moment."""
+        return self.run(f"journalctl --quiet --no-pager --output=cat --since=@{since:.6f} --unit=%s", unit)
+
+
+# Where the report of a failed test finds it: of a test whose other fixtures fail, it is no argument yet.
+MACHINE = pytest.StashKey[Machine]()
+
 
 @pytest.fixture(scope="session")
-def machine() -> Iterator[Machine]:
+def machine(pytestconfig: pytest.Config) -> Iterator[Machine]:
     """The host that this scenario's `create` launched."""
     scenario = os.environ["MOLECULE_SCENARIO_NAME"].replace("_", "-")
-    made = Machine(f"molecule-{scenario}-1")
+    made = pytestconfig.stash[MACHINE] = Machine(f"molecule-{scenario}-1")
     yield made
     made.hang_up()
 
@@ -151,15 +169,28 @@ def aws() -> Callable[[str], Any]:
 
 
 @pytest.fixture(scope="session")
-def closed(aws: Callable[[str], Any]) -> Callable[[str], contextlib.AbstractContextManager[None]]:
-    """Give a context in which nobody reaches what carries a security group: its rules are taken away, and put back."""
+def closed(machine: Machine, aws: Callable[[str], Any]) -> Callable[[str], contextlib.AbstractContextManager[None]]:
+    """Give a context in which nobody reaches what carries a security group: its rules are taken away, and put back.
+
+    What is connected already stays so.
+    """
 
     @contextlib.contextmanager
     def context(name: str) -> Iterator[None]:
         group = security_group(aws, name)
         rules = {"GroupId": group["GroupId"], "IpPermissions": group["IpPermissions"]}
+        carries = [{"Name": "group-id", "Values": [group["GroupId"]]}]
+        doors = {
+            (carrier["PrivateIpAddress"], rule["FromPort"])
+            for carrier in aws("ec2").describe_network_interfaces(Filters=carries)["NetworkInterfaces"]
+            for rule in group["IpPermissions"]
+        }
+        assert doors, f"nothing carries the security group {name}"
+        machine.until(f"the host reaches {name}", lambda: all(machine.reaches(*door) for door in doors))
         aws("ec2").revoke_security_group_ingress(**rules)
         try:
+            # The lab's packet filters follow a moment later.
+            machine.until(f"{name} is closed", lambda: not any(machine.reaches(*door) for door in doors))
             yield
         finally:
             aws("ec2").authorize_security_group_ingress(**rules)
@@ -209,6 +240,23 @@ def reachable(machine: Machine) -> Callable[[int], bool]:
 
 
 @pytest.fixture(scope="session")
+def kept_out(
+    machine: Machine,
+    reachable: Callable[[int], bool],
+    opened: Callable[[str, int], contextlib.AbstractContextManager[None]],
+) -> Callable[[str, int], None]:
+    """See that a security group, and nothing else, keeps this machine from a port of the host."""
+
+    def see(group: str, port: int) -> None:
+        assert not reachable(port)
+        with opened(group, port):
+            machine.until("the port is open to everybody", lambda: reachable(port))
+        machine.until("the port is closed again", lambda: not reachable(port))
+
+    return see
+
+
+@pytest.fixture(scope="session")
 def secret_values(aws: Callable[[str], Any]) -> dict[str, str]:
     """All secrets of the environment by name, and the passwords within them."""
     client = aws("secretsmanager")
@@ -244,6 +292,12 @@ class Airflow:
     def log_in(self) -> None:
         """Get a token."""
         self.token = self.ask("POST", "/auth/token", {"username": "admin", "password": self.password})["access_token"]
+
+    def lets_in(self) -> bool:
+        """Return whether a token is to be had; it may not be while what stands behind the API still starts."""
+        with contextlib.suppress(AssertionError):
+            self.log_in()
+        return bool(self.token)
 
     def begin(self, dag: str, **conf: Any) -> str:
         """Begin a run of a DAG, once Airflow knows it; return its path."""
@@ -281,6 +335,19 @@ class Airflow:
             )
         )
 
+    def busy(self, seconds: int) -> str:
+        """Begin a run of a task that takes some seconds; return its path once a worker works on it."""
+        run = self.begin("molecule_sleeper", seconds=seconds)
+        self.machine.until("the task runs", lambda: self.is_running(run))
+        return run
+
+    def see_outlived(self, run: str, moment: float, seconds: float = SECONDS) -> None:
+        """See that the tasks of a run succeed at their first try, and ended after a moment by the host's clock."""
+        assert self.ended(run, seconds) == "success"
+        for task in self.tasks(run):
+            assert task["try_number"] == 1
+            assert datetime.fromisoformat(task["end_date"]).timestamp() > moment, "it had ended before"
+
     def log(self, run: str, task: dict[str, Any]) -> str:
         """Return what Airflow shows of a task's log."""
         path = f"{run}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
@@ -291,7 +358,7 @@ class Airflow:
 def airflow(machine: Machine, secret_values: dict[str, str]) -> Airflow:
     """Airflow, where the scenario runs one, with its administrator logged in."""
     made = Airflow(machine, secret_values["freehold/molecule/admin_password"])
-    made.log_in()
+    machine.until("Airflow lets its administrator in", made.lets_in)
     return made
 
 
@@ -299,7 +366,7 @@ def airflow(machine: Machine, secret_values: dict[str, str]) -> Airflow:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show the journal of the units a failed test is about: its component's, or those in ``UNITS`` of its module."""
     report = yield
-    machine = getattr(item, "funcargs", {}).get("machine")
+    machine = item.config.stash.get(MACHINE, None)
     if report.failed and machine is not None:
         component = getattr(getattr(item, "instance", None), "unit", None)
         for unit in [component] if component else getattr(getattr(item, "module", None), "UNITS", ()):

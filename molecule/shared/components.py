@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from typing import Any, ClassVar
 
 import pytest
 
+# What the roles' defaults give a component to become ready.
+READY_SECONDS = 240
 UNITS_OF_SPANS = {
     "month": 2629800, "w": 604800, "d": 86400, "h": 3600, "min": 60, "s": 1, "ms": 0.001, "us": 0.000001,
 }  # fmt: skip
@@ -45,11 +48,17 @@ def running(machine: Any, name: str) -> dict[str, Any]:
 
 def asked_by(machine: Any, url: str, forwarded_for: str) -> bool:
     """Return whether the api-server takes a proxy's word, in a request from this host, for who asks."""
+    began, mark = machine.now(), uuid.uuid4().hex
     machine.run(
-        "curl --silent --show-error --fail --output /dev/null --header %s %s", f"X-Forwarded-For: {forwarded_for}", url
+        "curl --silent --show-error --fail --output /dev/null --header %s %s",
+        *(f"X-Forwarded-For: {forwarded_for}", f"{url}?molecule={mark}"),
     )
-    log = machine.run("journalctl --boot --unit=airflow-api-server.service --since=-1min --output=cat")
-    return f"client_addr={forwarded_for}" in log
+    line = machine.until(
+        "the request is in the journal",
+        lambda: [line for line in machine.said("airflow-api-server.service", began).splitlines() if mark in line],
+    )[0]
+    assert "client_addr=" in line
+    return f"client_addr={forwarded_for}" in line
 
 
 def is_up(machine: Any, name: str, not_pid: int = 0) -> bool:
@@ -62,7 +71,9 @@ def come_back_when_killed(machine: Any, *names: str) -> None:
     killed = {name: main_process(machine, name) for name in names}
     machine.run(f"kill -KILL {' '.join(map(str, killed.values()))}")
     for name, process in killed.items():
-        machine.until(f"{name} is ready again", lambda name=name, process=process: is_up(machine, name, process), 240)
+        machine.until(
+            f"{name} is ready again", lambda name=name, process=process: is_up(machine, name, process), READY_SECONDS
+        )
 
 
 def stop_and_start(machine: Any, *names: str) -> None:
@@ -75,6 +86,41 @@ def stop_and_start(machine: Any, *names: str) -> None:
         machine.run(f"systemctl start {units}")
     for name in names:
         assert is_up(machine, name)
+
+
+def start_before_the_database(machine: Any, closed: Any, *names: str) -> None:
+    """Stop components, all at once, and start them while the database is away.
+
+    See each ask for it, which is many seconds later, and count as ready only when it is back.
+    """
+    units = " ".join(f"airflow-{name}.service" for name in names)
+    silent = set(names)
+
+    def all_asked() -> bool:
+        asking = who_asks_in_vain(machine, 5432)
+        silent.difference_update([name for name in silent if re.search(rf"airflow {name}\b", asking)])
+        return not silent
+
+    machine.run(f"systemctl stop {units}")
+    try:
+        see_stopped(machine, *names)
+        with closed("database"):
+            machine.run(f"systemctl start --no-block {units}")
+            machine.until("each has asked for the database", all_asked, READY_SECONDS)
+            ready = [name for name in names if machine.is_active(f"airflow-{name}.service")]
+            assert not ready, "ready without a database"
+        for name in names:
+            machine.until(f"{name} is ready by itself", lambda name=name: is_up(machine, name), READY_SECONDS)
+    finally:
+        machine.run(f"systemctl start --no-block {units}")
+
+
+def who_asks_in_vain(machine: Any, port: int) -> str:
+    """Return the command lines of the processes that nobody has answered yet who connect to a port."""
+    sockets = machine.run(f"ss --no-header --tcp --numeric --processes state syn-sent '( dport = :{port} )'")
+    processes = ",".join(re.findall(r"pid=(\d+)", sockets))
+    # Its status is 1 where they are gone by now.
+    return str(machine.host.run(f"ps -ww -o args= -p {processes}").stdout) if processes else ""
 
 
 def see_stopped(machine: Any, *names: str) -> None:
@@ -94,7 +140,7 @@ class Component:
     memory_mib: ClassVar[int]
     processes: ClassVar[int] = 1024
     stop_seconds: ClassVar[int] = 60
-    ready_seconds: ClassVar[int] = 240
+    ready_seconds: ClassVar[int] = READY_SECONDS
     # Where it listens, as address:port.
     listens: ClassVar[tuple[str, ...]] = ()
     # The secrets it is told the names of.

@@ -8,7 +8,7 @@ from typing import Any
 from components import Component, asked_by, container
 
 NAMES = ("api-server", "scheduler", "dag-processor", "triggerer", "worker")
-UNITS = tuple(f"airflow-{name}.service" for name in NAMES)
+UNITS = (*(f"airflow-{name}.service" for name in NAMES), "docker.service", "valkey-server.service")
 EVERYWHERE = ("AIRFLOW__CORE__DEFAULT_TIMEZONE=Europe/Vienna", 'MOLECULE_SAYS=50 % "of" $HOME')
 
 

@@ -21,6 +21,8 @@ Login = Callable[..., Any]
 def login(machine: Any) -> Iterator[Login]:
     """Log in from the host to itself with the scenario's key and no other; the way there is looked at elsewhere."""
     key = (Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "authorized").read_text()
+    # An interrupted verify leaves it, and ssh-keygen writes over no key.
+    machine.run("rm --recursive --force %s", DIRECTORY)
     machine.run("install --directory --mode=0700 %s", DIRECTORY)
     machine.run('sh -c \'umask 077; printf "%%s\\n" "$1" > "$2"\' sh %s %s', key.strip(), f"{DIRECTORY}/key")
     machine.run(f"ssh-keygen -q -t ed25519 -N '' -f {DIRECTORY}/stranger")

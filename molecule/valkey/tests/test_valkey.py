@@ -47,6 +47,10 @@ def test_it_listens_on_loopback_and_the_private_address_alone(machine: Any) -> N
     assert found == {"127.0.0.1:6379", f"{private}:6379"}
 
 
+def test_only_who_carries_the_right_security_group_reaches_it(kept_out: Callable[[str, int], None]) -> None:
+    kept_out("broker", 6379)
+
+
 def test_it_answers_who_has_the_password(client: Client) -> None:
     assert client("PING") == "PONG"
 
@@ -110,6 +114,8 @@ def test_a_full_broker_refuses_and_drops_nothing(client: Client) -> None:
 def test_what_was_queued_a_second_ago_survives_a_kill(machine: Any, client: Client) -> None:
     persistence = facts(client, "persistence")
     assert persistence["aof_enabled"] == "1"
+    # An interrupted verify leaves its own.
+    client("DEL", "molecule-queue")
     assert client("RPUSH", "molecule-queue", "message") == "1"
     # everysec: when the offset on disk has reached the one in memory.
     machine.until("the message is on disk", lambda: client("WAITAOF", "1", "0", "5000").split()[:1] == ["1"], 15)
