@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
 from typing import Any
 
 from ansible_collections.freehold.airflow.plugins.module_utils._environment.discovery import Found, only_vpc
@@ -33,7 +34,7 @@ def describe_subnets(found: Found) -> list[dict[str, Any]]:
             }
             for subnet in found
         ),
-        key=lambda subnet: subnet["cidr"],
+        key=lambda subnet: IPv4Network(subnet["cidr"]),
     )
 
 

@@ -4,6 +4,7 @@
 from typing import Any
 
 import pytest
+from ansible_collections.freehold.airflow.plugins.module_utils._environment import discovery
 from ansible_collections.freehold.airflow.plugins.modules import environment_info
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
@@ -39,6 +40,140 @@ def test_an_empty_account_has_no_environment(aws: Any) -> None:
     assert environment["database"] is None
 
 
+def make_hosts(aws: Any, subnet_id: str) -> dict[str, str]:
+    """Hosts by name, one of which is terminated; each has a key of its own and the duties that its name says."""
+    ec2 = aws.client("ec2")
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    hosts: dict[str, str] = {}
+    for name, duties in (("worker-1", "worker"), ("core-1", "api-server,scheduler"), ("gone-1", "worker")):
+        [specification] = tagged("instance", "lab", name)
+        specification["Tags"] += [
+            {"Key": "freehold:duties", "Value": duties},
+            {"Key": "freehold:ssh-host-key", "Value": f"key-of-{name}"},
+        ]
+        hosts[name] = ec2.run_instances(
+            ImageId=image,
+            InstanceType="t4g.medium",
+            MinCount=1,
+            MaxCount=1,
+            SubnetId=subnet_id,
+            PrivateIpAddress=f"10.20.96.1{len(hosts)}",
+            TagSpecifications=[specification],
+        )["Instances"][0]["InstanceId"]
+    ec2.terminate_instances(InstanceIds=[hosts["gone-1"]])
+    return hosts
+
+
+def test_a_whole_environment_is_described(aws: Any) -> None:
+    vpc_id, tags = make_vpc(aws, "lab"), [{"Key": "freehold:environment", "Value": "lab"}]
+    ec2, elbv2 = aws.client("ec2"), aws.client("elbv2")
+    subnets = []
+    # Neither in the order of their addresses nor, as text, in that of their numbers.
+    for kind, zone, cidr in (
+        ("private", "a", "10.20.96.0/19"),
+        ("public", "a", "10.20.0.0/24"),
+        ("", "b", "10.20.128.0/24"),
+    ):
+        [specification] = tagged("subnet", "lab", zone)
+        specification["Tags"] += [{"Key": "freehold:subnet", "Value": kind}] if kind else []
+        zone = f"eu-west-1{zone}"
+        made = ec2.create_subnet(
+            VpcId=vpc_id, CidrBlock=cidr, AvailabilityZone=zone, TagSpecifications=[specification]
+        )["Subnet"]["SubnetId"]
+        subnets.append({"id": made, "zone": zone, "cidr": cidr, "kind": kind})
+    hosts = make_hosts(aws, subnets[0]["id"])
+    file_system = aws.client("efs").create_file_system(CreationToken="x", Encrypted=True, Tags=tags)["FileSystemId"]
+    database = aws.client("rds").create_db_instance(
+        DBInstanceIdentifier="freehold-lab",
+        Engine="postgres",
+        EngineVersion="17.5",
+        DBInstanceClass="db.t4g.medium",
+        MasterUsername="airflow",
+        MasterUserPassword="u7Gh2kPq9sVx4",
+        DBName="metadata",
+        AllocatedStorage=20,
+        Tags=tags,
+    )["DBInstance"]
+    [balancer] = elbv2.create_load_balancer(Name="lab", Subnets=[net["id"] for net in subnets[1:]], Tags=tags)[
+        "LoadBalancers"
+    ]
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="freehold-lab-1-logs", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.put_bucket_tagging(Bucket="freehold-lab-1-logs", Tagging={"TagSet": tags})
+    image = {"Key": "freehold:image", "Value": "sha256:abc"}
+    uri = aws.client("ecr").create_repository(repositoryName="freehold-lab/airflow", tags=[*tags, image])["repository"][
+        "repositoryUri"
+    ]
+    aws.client("acm").request_certificate(DomainName="airflow.example.com", Tags=tags)
+    [group] = ec2.describe_security_groups(Filters=[{"Name": "tag:Name", "Values": ["lab-webserver"]}])[
+        "SecurityGroups"
+    ]
+
+    def host(name: str, duties: list[str], address: str) -> dict[str, Any]:
+        return {
+            "id": hosts[name],
+            "name": f"lab-{name}",
+            "duties": duties,
+            "state": "running",
+            "private_ip": address,
+            "zone": "eu-west-1a",
+            "instance_type": "t4g.medium",
+            "ssh_host_key": f"key-of-{name}",
+        }
+
+    assert run(aws)["environment"] == {
+        "name": "lab",
+        "region": "eu-west-1",
+        "found": True,
+        "vpc": {"id": vpc_id, "cidr": "10.20.0.0/16"},
+        "subnets": [subnets[1], subnets[0], subnets[2]],
+        "security_groups": {"webserver": group["GroupId"]},
+        "instances": [
+            host("core-1", ["api-server", "scheduler"], "10.20.96.11"),
+            host("worker-1", ["worker"], "10.20.96.10"),
+        ],
+        "file_system": {
+            "id": file_system,
+            "dns_name": f"{file_system}.efs.eu-west-1.amazonaws.com",
+            "state": "available",
+        },
+        "database": {
+            "identifier": "freehold-lab",
+            "endpoint": database["Endpoint"]["Address"],
+            "port": 5432,
+            "status": "available",
+            "engine_version": "17.5",
+            "name": "metadata",
+            "user": "airflow",
+        },
+        "broker": {"kind": "host", "endpoint": "broker.lab.internal", "port": 6379, "status": None},
+        "load_balancer": {
+            "arn": balancer["LoadBalancerArn"],
+            "name": "lab",
+            "dns_name": balancer["DNSName"],
+            "zone_id": balancer["CanonicalHostedZoneId"],
+            "state": "active",
+        },
+        "log_bucket": "freehold-lab-1-logs",
+        "repository": {"name": "freehold-lab/airflow", "uri": uri},
+        "image_reference": f"{uri}@sha256:abc",
+        "url": "https://airflow.example.com",
+        "secrets_prefix": "freehold/lab",
+    }
+    assert aws.writes == []
+
+
+def test_load_balancers_are_asked_for_their_tags_by_twenties(aws: Any) -> None:
+    ours = [{"Key": "freehold:environment", "Value": "lab"}]
+    arns = [f"arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/lb-{number}/1" for number in range(21)]
+    aws.answers["DescribeLoadBalancers"] = {"LoadBalancers": [{"LoadBalancerArn": arn} for arn in arns]}
+    # The same answer to every batch.
+    aws.answers["DescribeTags"] = {"TagDescriptions": [{"ResourceArn": arns[-1], "Tags": ours}]}
+    _service, find = discovery.FINDERS["load_balancer"]
+    assert [item["LoadBalancerArn"] for item in find(aws.client("elbv2"), "lab")] == arns[-1:]
+    assert sorted(asked["ResourceArns"] for asked in aws.asked("DescribeTags")) == sorted([arns[:20], arns[20:]])
+
+
 def test_only_what_carries_the_name_is_found(aws: Any) -> None:
     vpc_id = make_vpc(aws, "lab")
     make_vpc(aws, "lab2")
@@ -63,31 +198,6 @@ def test_the_image_in_use_is_the_one_that_the_repository_names(aws: Any) -> None
     tags = [{"Key": "freehold:environment", "Value": "lab"}, {"Key": "freehold:image", "Value": "sha256:abc"}]
     uri = ecr.create_repository(repositoryName="freehold-lab/airflow", tags=tags)["repository"]["repositoryUri"]
     assert run(aws)["environment"]["image_reference"] == f"{uri}@sha256:abc"
-
-
-def test_data_and_broker_are_described(aws: Any) -> None:
-    tags = [{"Key": "freehold:environment", "Value": "lab"}]
-    file_system = aws.client("efs").create_file_system(CreationToken="x", Encrypted=True, Tags=tags)
-    aws.client("rds").create_db_instance(
-        DBInstanceIdentifier="freehold-lab",
-        Engine="postgres",
-        DBInstanceClass="db.t4g.medium",
-        MasterUsername="airflow",
-        MasterUserPassword="u7Gh2kPq9sVx4",
-        DBName="airflow",
-        AllocatedStorage=20,
-        Tags=tags,
-    )
-    environment = run(aws)["environment"]
-    assert environment["file_system"]["dns_name"] == f"{file_system['FileSystemId']}.efs.eu-west-1.amazonaws.com"
-    assert environment["database"]["name"] == "airflow"
-    assert environment["database"]["endpoint"].startswith("freehold-lab.")
-    assert environment["broker"] == {
-        "kind": "host",
-        "endpoint": "broker.lab.internal",
-        "port": 6379,
-        "status": None,
-    }
 
 
 def test_a_profile_that_is_not_there_is_refused_in_one_sentence(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
