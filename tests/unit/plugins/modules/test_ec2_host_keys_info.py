@@ -74,3 +74,41 @@ def test_a_host_that_never_prints_its_keys_is_named(
     assert result["failed"]
     assert instance_id in result["msg"]
     assert "6 seconds" in result["msg"]
+
+
+def test_only_of_a_nitro_instance_the_newest_output_is_asked_for(aws: Any) -> None:
+    """EC2 refuses C(Latest) for all others. The instances come in pages."""
+    found = {"i-1": "t3.micro", "i-2": "t2.micro", "i-3": "m7g.metal"}
+    pages: list[dict[str, Any]] = [
+        {"Reservations": [{"Instances": [{"InstanceId": name, "InstanceType": kind}]}], "NextToken": name}
+        for name, kind in found.items()
+    ]
+    pages[-1].pop("NextToken")
+    aws.answers["DescribeInstances"] = pages
+    # Bare metal has no hypervisor.
+    aws.answers["DescribeInstanceTypes"] = {
+        "InstanceTypes": [
+            {"InstanceType": "t3.micro", "Hypervisor": "nitro"},
+            {"InstanceType": "t2.micro", "Hypervisor": "xen"},
+            {"InstanceType": "m7g.metal"},
+        ]
+    }
+    aws.answers["GetConsoleOutput"] = {"Output": BLOCK}
+    result = aws.run(ec2_host_keys_info, instance_ids=list(found))
+    assert list(result["host_keys"]) == list(found)
+    asked = {request["InstanceId"]: request.get("Latest") for request in aws.asked("GetConsoleOutput")}
+    assert asked == {"i-1": True, "i-2": None, "i-3": True}
+
+
+def test_without_instances_nothing_is_asked(aws: Any) -> None:
+    assert aws.run(ec2_host_keys_info, instance_ids=[])["host_keys"] == {}
+    assert aws.operations == []
+
+
+@pytest.mark.parametrize("operation", ["DescribeInstances", "GetConsoleOutput"])
+def test_what_ec2_refuses_is_said(aws: Any, instance_id: str, operation: str) -> None:
+    aws.refusals[operation] = "UnauthorizedOperation"
+    result = aws.run(ec2_host_keys_info, instance_ids=[instance_id])
+    assert result["failed"]
+    assert result["msg"].startswith("The console output of the hosts can't be read")
+    assert "refused by the test" in result["msg"]

@@ -26,6 +26,7 @@ def test_nothing_is_there_yet(aws: Any) -> None:
 def test_the_network_is_found_by_its_tag(aws: Any) -> None:
     ec2 = aws.client("ec2")
     vpc_id = ec2.create_vpc(CidrBlock="10.20.0.0/16", TagSpecifications=tag("vpc"))["Vpc"]["VpcId"]
+    other = ec2.create_vpc(CidrBlock="10.30.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.20.0.0/19", TagSpecifications=tag("subnet", Name="lab-a"))
     subnet_id = subnet["Subnet"]["SubnetId"]
     address = ec2.allocate_address(Domain="vpc")["AllocationId"]
@@ -33,14 +34,62 @@ def test_the_network_is_found_by_its_tag(aws: Any) -> None:
     table = ec2.create_route_table(VpcId=vpc_id)["RouteTable"]["RouteTableId"]
     ec2.associate_route_table(RouteTableId=table, SubnetId=subnet_id)
     ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=gateway)
+    door = ec2.create_internet_gateway(TagSpecifications=tag("internet-gateway"))["InternetGateway"]
+    ec2.attach_internet_gateway(InternetGatewayId=door["InternetGatewayId"], VpcId=vpc_id)
+    endpoint, _theirs = (
+        ec2.create_vpc_endpoint(
+            VpcId=vpc,
+            ServiceName="com.amazonaws.eu-west-1.s3",
+            RouteTableIds=tables,
+            TagSpecifications=tag("vpc-endpoint"),
+        )["VpcEndpoint"]["VpcEndpointId"]
+        for vpc, tables in ((vpc_id, [table]), (other, []))
+    )
+    # AWS shows a deleted gateway for an hour.
+    gone = ec2.create_nat_gateway(SubnetId=subnet_id, ConnectivityType="private")["NatGateway"]["NatGatewayId"]
+    ec2.delete_nat_gateway(NatGatewayId=gone)
     network = aws.run(ec2_network_info, tags=TAGS)["network"]
-    assert network["vpc_id"] == vpc_id
-    assert not network["dns"]
-    assert [(net["id"], net["tags"]["Name"]) for net in network["subnets"]] == [(subnet_id, "lab-a")]
-    assert [net["subnet_id"] for net in network["nat_gateways"]] == [subnet_id]
-    ours = next(found for found in network["route_tables"] if found["id"] == table)
-    assert ours["subnet_ids"] == [subnet_id]
+    assert aws.writes == []
+    [ours] = [found for found in network.pop("route_tables") if found["id"] == table]
+    assert network == {
+        "vpc_id": vpc_id,
+        "dns": False,
+        "subnets": [
+            {
+                "id": subnet_id,
+                "zone": subnet["Subnet"]["AvailabilityZone"],
+                "cidr": "10.20.0.0/19",
+                "tags": {**TAGS, "Name": "lab-a"},
+            }
+        ],
+        "internet_gateways": [{"id": door["InternetGatewayId"], "tags": TAGS}],
+        "nat_gateways": [{"id": gateway, "subnet_id": subnet_id, "state": "available", "tags": {}}],
+        "endpoints": [
+            {"id": endpoint, "service": "com.amazonaws.eu-west-1.s3", "route_table_ids": [table], "tags": TAGS}
+        ],
+    }
+    assert (ours["subnet_ids"], ours["tags"]) == ([subnet_id], {})
     assert {"destination": "0.0.0.0/0", "target": gateway, "state": "active"} in ours["routes"]
+
+
+@pytest.mark.parametrize(("support", "names"), [(True, True), (True, False), (False, True)])
+def test_a_vpc_has_dns_when_both_of_its_attributes_are_on(aws: Any, support: bool, names: bool) -> None:
+    ec2 = aws.client("ec2")
+    vpc_id = ec2.create_vpc(CidrBlock="10.20.0.0/16", TagSpecifications=tag("vpc"))["Vpc"]["VpcId"]
+    ec2.modify_vpc_attribute(VpcId=vpc_id, EnableDnsSupport={"Value": support})
+    ec2.modify_vpc_attribute(VpcId=vpc_id, EnableDnsHostnames={"Value": names})
+    assert aws.run(ec2_network_info, tags=TAGS)["network"]["dns"] is (support and names)
+
+
+def test_a_vpc_and_a_subnet_on_the_second_page_are_found(aws: Any) -> None:
+    ec2 = aws.client("ec2")
+    vpc_id = ec2.create_vpc(CidrBlock="10.20.0.0/16", TagSpecifications=tag("vpc"))["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.20.0.0/19")["Subnet"]
+    vpcs = ec2.describe_vpcs(VpcIds=[vpc_id])["Vpcs"]
+    aws.answers["DescribeVpcs"] = [{"Vpcs": [], "NextToken": "more"}, {"Vpcs": vpcs}]
+    aws.answers["DescribeSubnets"] = [{"Subnets": [], "NextToken": "more"}, {"Subnets": [subnet]}]
+    network = aws.run(ec2_network_info, tags=TAGS)["network"]
+    assert (network["vpc_id"], [net["id"] for net in network["subnets"]]) == (vpc_id, [subnet["SubnetId"]])
 
 
 def test_a_vpc_of_somebody_else_can_be_meant_by_its_id(aws: Any) -> None:
@@ -61,7 +110,22 @@ def test_types_are_described_and_unknown_ones_listed(aws: Any) -> None:
     assert result["unknown"] == ["t9.huge"]
     assert result["instance_types"]["t4g.medium"]["architecture"] == "arm64"
     assert result["instance_types"]["t3.medium"]["architecture"] == "x86_64"
-    assert result["instance_types"]["t3.medium"]["memory_mib"] == 4096
+    zones = ["eu-west-1a", "eu-west-1b", "eu-west-1c"]
+    described = {"architecture": "x86_64", "memory_mib": 4096, "vcpus": 2, "zones": zones}
+    assert result["instance_types"]["t3.medium"] == described
+
+
+def test_only_zones_that_offer_a_type_are_its_zones(aws: Any) -> None:
+    offers = [{"InstanceType": "t3.medium", "Location": f"eu-west-1{zone}"} for zone in "ca"]
+    aws.answers["DescribeInstanceTypeOfferings"] = [
+        {"InstanceTypeOfferings": offers[:1], "NextToken": "more"},
+        {"InstanceTypeOfferings": offers[1:]},
+    ]
+    found = aws.run(ec2_instance_type_info, instance_types=["t3.medium", "t4g.medium"])["instance_types"]
+    zones = {name: described["zones"] for name, described in found.items()}
+    assert zones == {"t3.medium": ["eu-west-1a", "eu-west-1c"], "t4g.medium": []}
+    asked = [request["LocationType"] for request in aws.asked("DescribeInstanceTypeOfferings")]
+    assert asked == ["availability-zone"] * 2
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,12 @@
 """The module environment_teardown against moto."""
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.freehold.airflow.plugins.module_utils._environment import removal, teardown
+from ansible_collections.freehold.airflow.plugins.module_utils._environment import discovery, removal, teardown
 from ansible_collections.freehold.airflow.plugins.modules import environment_teardown
 from botocore.exceptions import ClientError
 
@@ -17,9 +18,8 @@ KEPT_SECRETS = {"freehold/lab/database_password", "freehold/lab/config/fernet_ke
 
 
 @pytest.fixture(autouse=True)
-def moto_knows_no_instance_connect_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    kind = removal.KINDS["instance_connect_endpoint"]
-    monkeypatch.setitem(removal.KINDS, "instance_connect_endpoint", replace(kind, find=lambda _client, _name: []))
+def moto_knows_no_instance_connect_endpoints(aws: Any) -> None:
+    aws.answers["DescribeInstanceConnectEndpoints"] = {"InstanceConnectEndpoints": []}
 
 
 def tags_of(environment: str) -> list[dict[str, str]]:
@@ -66,13 +66,19 @@ def make(aws: Any, environment: str) -> dict[str, str]:
         MinCount=1,
         MaxCount=1,
         SubnetId=subnets[0],
-        DisableApiTermination=True,
         TagSpecifications=tagged("instance"),
     )["Instances"][0]["InstanceId"]
+    # moto forgets what run_instances is told of this.
+    ec2.modify_instance_attribute(InstanceId=instance, DisableApiTermination={"Value": True})
+    ec2.create_volume(AvailabilityZone="eu-west-1a", Size=1, TagSpecifications=tagged("volume"))
+    ec2.create_key_pair(KeyName=f"freehold-{environment}", TagSpecifications=tagged("key-pair"))
     file_system = aws.client("efs").create_file_system(CreationToken=environment, Encrypted=True, Tags=tags)
     aws.client("efs").create_mount_target(FileSystemId=file_system["FileSystemId"], SubnetId=subnets[0])
     rds.create_db_subnet_group(
         DBSubnetGroupName=f"freehold-{environment}", DBSubnetGroupDescription="x", SubnetIds=subnets, Tags=tags
+    )
+    rds.create_db_parameter_group(
+        DBParameterGroupName=f"freehold-{environment}", DBParameterGroupFamily="postgres17", Description="x", Tags=tags
     )
     rds.create_db_instance(
         DBInstanceIdentifier=f"freehold-{environment}",
@@ -110,18 +116,37 @@ def make(aws: Any, environment: str) -> dict[str, str]:
     return {"balancer": balancer["DNSName"], "instance": instance, "vpc": vpc_id}
 
 
-def add_public_name(aws: Any, target: str) -> str:
-    """A record in a zone that is not the environment's."""
+def add_cache(aws: Any, environment: str) -> None:
+    """A cache, which moto shows as being deleted for ever once it is."""
+    cache, name = aws.client("elasticache"), f"freehold-{environment}"
+    subnet = aws.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+    cache.create_cache_subnet_group(
+        CacheSubnetGroupName=name, CacheSubnetGroupDescription="x", SubnetIds=[subnet], Tags=tags_of(environment)
+    )
+    cache.create_replication_group(
+        ReplicationGroupId=name, ReplicationGroupDescription="x", Engine="valkey", Tags=tags_of(environment)
+    )
+
+
+def add_public_names(aws: Any, **targets: str) -> str:
+    """Records in one zone that is none of the environments': an alias by name, and one of somebody else."""
     route53 = aws.client("route53")
     zone: str = route53.create_hosted_zone(Name="example.com", CallerReference="x")["HostedZone"]["Id"]
-    alias = {"HostedZoneId": "Z32O12XQLNTSW2", "DNSName": f"dualstack.{target}.", "EvaluateTargetHealth": True}
-    theirs = {"Name": "www.example.com", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "192.0.2.1"}]}
-    changes = [
-        {"Action": "CREATE", "ResourceRecordSet": {"Name": "airflow.example.com", "Type": "A", "AliasTarget": alias}},
-        {"Action": "CREATE", "ResourceRecordSet": theirs},
+    records: list[dict[str, Any]] = [
+        {"Name": "www.example.com", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "192.0.2.1"}]}
     ]
+    for name, target in targets.items():
+        alias = {"HostedZoneId": "Z32O12XQLNTSW2", "DNSName": f"dualstack.{target}.", "EvaluateTargetHealth": True}
+        records.append({"Name": f"{name}.example.com", "Type": "A", "AliasTarget": alias})
+    changes = [{"Action": "CREATE", "ResourceRecordSet": record} for record in records]
     route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
     return zone
+
+
+def addresses_in(aws: Any, zone: str) -> list[str]:
+    """The names of a zone that lead to an address."""
+    records = aws.client("route53").list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    return sorted(record["Name"] for record in records if record["Type"] == "A")
 
 
 def run(aws: Any, check: bool = False, **params: Any) -> dict[str, Any]:
@@ -141,13 +166,22 @@ def test_an_empty_account_changes_nothing(aws: Any) -> None:
     assert result["report"] == ["Nothing belongs to the environment 'lab'."]
 
 
-def test_check_mode_lists_what_would_go_and_writes_nothing(aws: Any) -> None:
+@pytest.mark.parametrize("keep_data", [True, False])
+def test_check_mode_lists_what_would_go_and_writes_nothing(aws: Any, keep_data: bool) -> None:
     make(aws, "lab")
-    result = run(aws, check=True)
+    # What an earlier run has kept.
+    aws.client("rds").create_db_snapshot(
+        DBSnapshotIdentifier="freehold-lab-final-1", DBInstanceIdentifier="freehold-lab", Tags=tags_of("lab")
+    )
+    result = run(aws, check=True, keep_data=keep_data)
     assert result["changed"]
     assert aws.writes == []
     assert {"instance", "database", "load_balancer", "vpc", "bucket", "role"} <= kinds(result["deleted"])
-    assert "file_system" in kinds(result["kept"])
+    data = {"file_system", "database_snapshot"}
+    assert kinds(result["kept"]) == (data | {"secret"} if keep_data else set())
+    assert kinds(result["deleted"]) & data == (set() if keep_data else data)
+    secrets = {entry["id"] for entry in result["deleted"] if entry["kind"] == "secret"}
+    assert secrets == {"freehold/lab/broker_password"} | (set() if keep_data else KEPT_SECRETS)
 
 
 def test_everything_goes_but_the_data(aws: Any) -> None:
@@ -157,12 +191,87 @@ def test_everything_goes_but_the_data(aws: Any) -> None:
     ec2 = aws.client("ec2")
     assert made["vpc"] not in [vpc["VpcId"] for vpc in ec2.describe_vpcs()["Vpcs"]]
     assert ec2.describe_addresses()["Addresses"] == []
+    assert (ec2.describe_volumes()["Volumes"], ec2.describe_key_pairs()["KeyPairs"]) == ([], [])
     assert aws.client("rds").describe_db_instances()["DBInstances"] == []
     assert aws.client("s3").list_buckets()["Buckets"] == []
     assert aws.client("elbv2").describe_load_balancers()["LoadBalancers"] == []
     assert aws.client("iam").list_roles(PathPrefix="/freehold/lab/")["Roles"] == []
     assert kinds(result["kept"]) == {"file_system", "database_snapshot", "secret"}
     assert {entry["id"] for entry in result["kept"] if entry["kind"] == "secret"} == KEPT_SECRETS
+    not_made = {"cache", "cache_subnet_group", "instance_connect_endpoint", "vpc_endpoint"}
+    not_made |= {"dns_record", "certificate", "hosted_zone"}
+    assert kinds(result["deleted"]) == set(removal.KINDS) - not_made - {"file_system", "database_snapshot"}
+
+
+@pytest.mark.parametrize(
+    ("keep_data", "secret", "database"),
+    [
+        (
+            True,
+            {"RecoveryWindowInDays": 7},
+            {"SkipFinalSnapshot": False, "FinalDBSnapshotIdentifier": "freehold-lab-final-N"},
+        ),
+        (False, {"ForceDeleteWithoutRecovery": True}, {"SkipFinalSnapshot": True}),
+    ],
+)
+def test_only_without_data_can_nothing_be_taken_back(
+    aws: Any, keep_data: bool, secret: dict[str, Any], database: dict[str, Any]
+) -> None:
+    make(aws, "lab")
+    run(aws, keep_data=keep_data, recovery_days=7)
+    [asked] = aws.asked("DeleteDBInstance")
+    if keep_data:
+        asked = {**asked, "FinalDBSnapshotIdentifier": re.sub(r"\d{14}$", "N", asked["FinalDBSnapshotIdentifier"])}
+    assert asked == {"DBInstanceIdentifier": "freehold-lab", "DeleteAutomatedBackups": True, **database}
+    secrets = aws.asked("DeleteSecret")
+    assert [{key: value for key, value in asked.items() if key != "SecretId"} for asked in secrets] == [secret] * (
+        1 if keep_data else 3
+    )
+
+
+def test_protection_is_lifted_before_anything_protected_is_deleted(aws: Any) -> None:
+    make(aws, "lab")
+    run(aws)
+    for lifted, deletion in (
+        ("ModifyInstanceAttribute", "TerminateInstances"),
+        ("ModifyDBInstance", "DeleteDBInstance"),
+        ("ModifyLoadBalancerAttributes", "DeleteLoadBalancer"),
+    ):
+        assert aws.operations.count(lifted) == aws.operations.count(deletion) == 1
+        assert aws.operations.index(lifted) < aws.operations.index(deletion)
+    [balancer] = aws.asked("ModifyLoadBalancerAttributes")
+    assert balancer["Attributes"] == [{"Key": "deletion_protection.enabled", "Value": "false"}]
+    assert balancer["LoadBalancerArn"] == aws.asked("DeleteLoadBalancer")[0]["LoadBalancerArn"]
+
+
+def test_a_cache_is_gone_before_its_subnet_group_is_looked_at_and_an_endpoint_goes_once(aws: Any) -> None:
+    """moto deletes no caches, and knows no endpoints of Instance Connect."""
+    cache = {"ReplicationGroupId": "freehold-lab", "ARN": "arn:cache"}
+    subnets = {"CacheSubnetGroupName": "freehold-lab", "ARN": "arn:subnets"}
+    endpoint = {"InstanceConnectEndpointId": "eice-1", "Tags": tags_of("lab")}
+    aws.answers |= {
+        "ListTagsForResource": {"TagList": tags_of("lab")},
+        "DescribeReplicationGroups": [
+            {"ReplicationGroups": [{**cache, "Status": "available"}]},
+            {"ReplicationGroups": [{**cache, "Status": "deleting"}]},
+            {"ReplicationGroups": []},
+        ],
+        "DescribeCacheSubnetGroups": [{"CacheSubnetGroups": [subnets]}, {"CacheSubnetGroups": []}],
+        "DescribeInstanceConnectEndpoints": [
+            {"InstanceConnectEndpoints": [{**endpoint, "State": state}]}
+            for state in ("create-complete", "delete-in-progress", "delete-complete")
+        ],
+        "DeleteReplicationGroup": {},
+        "DeleteCacheSubnetGroup": {},
+        "DeleteInstanceConnectEndpoint": {},
+    }
+    result = run(aws)
+    assert not result.get("failed"), result["msg"]
+    assert aws.asked("DeleteReplicationGroup") == [{"ReplicationGroupId": "freehold-lab"}]
+    assert aws.asked("DeleteCacheSubnetGroup") == [{"CacheSubnetGroupName": "freehold-lab"}]
+    assert aws.asked("DeleteInstanceConnectEndpoint") == [{"InstanceConnectEndpointId": "eice-1"}]
+    before = aws.operations[: aws.operations.index("DescribeCacheSubnetGroups")]
+    assert before.count("DescribeReplicationGroups") == 3
 
 
 def test_the_report_says_what_keeping_costs(aws: Any) -> None:
@@ -189,29 +298,39 @@ def test_without_data_nothing_at_all_is_left(aws: Any) -> None:
     assert aws.client("secretsmanager").list_secrets()["SecretList"] == []
 
 
-def test_another_environment_and_untagged_things_stay(aws: Any) -> None:
-    make(aws, "lab")
-    make(aws, "prod")
+def test_an_environment_whose_name_begins_alike_and_untagged_things_stay(aws: Any) -> None:
+    ours, theirs = make(aws, "lab"), make(aws, "lab-2")
+    add_cache(aws, "lab-2")
+    zone = add_public_names(aws, airflow=ours["balancer"], other=theirs["balancer"])
     aws.client("efs").create_file_system(CreationToken="untagged", Encrypted=True)
-    before = run(aws, check=True, name="prod")
-    run(aws, keep_data=False)
-    assert run(aws, check=True, name="prod")["deleted"] == before["deleted"]
+    before = run(aws, check=True, name="lab-2", keep_data=False)["deleted"]
+    assert {"cache", "cache_subnet_group", "dns_record", "file_system", "role"} <= kinds(before)
+    result = run(aws, keep_data=False)
+    assert not result.get("failed"), result["msg"]
+    assert run(aws, check=True, name="lab-2", keep_data=False)["deleted"] == before
+    assert addresses_in(aws, zone) == ["other.example.com.", "www.example.com."]
     assert len(aws.client("efs").describe_file_systems()["FileSystems"]) == 2
 
 
-def test_only_our_record_leaves_somebody_elses_zone(aws: Any) -> None:
-    zone = add_public_name(aws, make(aws, "lab")["balancer"])
-    run(aws)
-    records = aws.client("route53").list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
-    assert sorted(record["Name"] for record in records if record["Type"] == "A") == ["www.example.com."]
+def test_hosted_zones_are_asked_for_their_tags_by_tens(aws: Any) -> None:
+    route53 = aws.client("route53")
+    ids = [
+        route53.create_hosted_zone(Name=f"z{number}.internal", CallerReference=str(number))["HostedZone"]["Id"]
+        for number in range(11)
+    ]
+    last = route53.list_hosted_zones()["HostedZones"][-1]["Id"]
+    assert last in ids
+    route53.change_tags_for_resource(
+        ResourceType="hostedzone", ResourceId=last.rpartition("/")[2], AddTags=tags_of("lab")
+    )
+    assert [item["Id"] for item in discovery.hosted_zones(route53, "lab")] == [last]
+    assert sorted(len(asked["ResourceIds"]) for asked in aws.asked("ListTagsForResources")) == [1, 10]
 
 
 def test_what_hangs_on_other_things_goes_with_them(aws: Any) -> None:
     made = make(aws, "lab")
     tags = tags_of("lab")
     ec2, iam, s3, route53, acm = (aws.client(name) for name in ("ec2", "iam", "s3", "route53", "acm"))
-    # moto forgets what run_instances was told.
-    ec2.modify_instance_attribute(InstanceId=made["instance"], DisableApiTermination={"Value": True})
     ec2.create_vpc_endpoint(
         VpcId=made["vpc"],
         VpcEndpointType="Gateway",

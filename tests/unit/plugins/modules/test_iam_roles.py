@@ -22,6 +22,16 @@ def run(aws: Any, check: bool = False, **params: Any) -> dict[str, Any]:
     return result
 
 
+def settles(aws: Any, parts: list[str], writes: list[str], **params: Any) -> None:
+    """Check mode says what differs and writes nothing, a run writes it once, and another one finds it as wanted."""
+    assert changed_parts(run(aws, check=True, **params)) == parts
+    assert aws.writes == []
+    assert changed_parts(run(aws, **params)) == parts
+    assert aws.writes == writes
+    assert not run(aws, **params)["changed"]
+    assert aws.writes == []
+
+
 def changed_parts(result: dict[str, Any]) -> list[str]:
     return [change["name"].removeprefix(f"{NAME} ") for change in result["changes"]]
 
@@ -32,6 +42,28 @@ def test_a_role_gets_its_policy_and_a_profile_of_its_name(aws: Any) -> None:
     assert iam.get_role_policy(RoleName=NAME, PolicyName="freehold")["PolicyDocument"] == POLICY
     profile = iam.get_instance_profile(InstanceProfileName=NAME)["InstanceProfile"]
     assert [role["RoleName"] for role in profile["Roles"]] == [NAME]
+
+
+def test_role_and_profile_are_made_below_the_path_and_within_the_boundary(aws: Any) -> None:
+    """A teardown finds roles by their path alone."""
+    boundary = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+    settles(
+        aws,
+        ["role", "policy", "instance profile"],
+        ["CreateRole", "PutRolePolicy", "CreateInstanceProfile", "AddRoleToInstanceProfile"],
+        path="/freehold/lab/",
+        permissions_boundary=boundary,
+    )
+    iam = aws.client("iam")
+    role = iam.get_role(RoleName=NAME)["Role"]
+    assert (role["Path"], role["PermissionsBoundary"]["PermissionsBoundaryArn"]) == ("/freehold/lab/", boundary)
+    assert iam.get_instance_profile(InstanceProfileName=NAME)["InstanceProfile"]["Path"] == "/freehold/lab/"
+
+
+def test_an_existing_role_keeps_its_path(aws: Any) -> None:
+    run(aws)
+    assert not run(aws, path="/freehold/lab/")["changed"]
+    assert aws.writes == []
 
 
 def test_only_ec2_may_take_the_role_on(aws: Any) -> None:
@@ -61,8 +93,8 @@ def test_what_was_added_by_hand_is_taken_away(aws: Any) -> None:
     iam.put_role_policy(RoleName=NAME, PolicyName="freehold", PolicyDocument=json.dumps(wide))
     arn = iam.create_policy(PolicyName="wide", PolicyDocument=json.dumps(wide))["Policy"]["Arn"]
     iam.attach_role_policy(RoleName=NAME, PolicyArn=arn)
-    assert changed_parts(run(aws)) == ["policy", "policy more", "managed policies"]
-    assert not run(aws)["changed"]
+    writes = ["PutRolePolicy", "DeleteRolePolicy", "DetachRolePolicy"]
+    settles(aws, ["policy", "policy more", "managed policies"], writes)
 
 
 def test_another_trust_is_set_right(aws: Any) -> None:
@@ -73,15 +105,20 @@ def test_another_trust_is_set_right(aws: Any) -> None:
             "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
         }
     )
-    aws.client("iam").update_assume_role_policy(RoleName=NAME, PolicyDocument=trust)
-    assert changed_parts(run(aws)) == ["trust"]
+    iam = aws.client("iam")
+    iam.update_assume_role_policy(RoleName=NAME, PolicyDocument=trust)
+    settles(aws, ["trust"], ["UpdateAssumeRolePolicy"])
+    assert iam.get_role(RoleName=NAME)["Role"]["AssumeRolePolicyDocument"] == iam_roles.TRUST_EC2
 
 
 def test_a_boundary_is_set_and_removed(aws: Any) -> None:
     boundary = "arn:aws:iam::aws:policy/ReadOnlyAccess"
     run(aws)
-    assert changed_parts(run(aws, permissions_boundary=boundary)) == ["boundary"]
-    assert changed_parts(run(aws)) == ["boundary"]
+    settles(aws, ["boundary"], ["PutRolePermissionsBoundary"], permissions_boundary=boundary)
+    role = aws.client("iam").get_role(RoleName=NAME)["Role"]
+    assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
+    settles(aws, ["boundary"], ["DeleteRolePermissionsBoundary"])
+    assert "PermissionsBoundary" not in aws.client("iam").get_role(RoleName=NAME)["Role"]
 
 
 def test_a_profile_that_holds_another_role_is_set_right(aws: Any) -> None:
@@ -90,9 +127,8 @@ def test_a_profile_that_holds_another_role_is_set_right(aws: Any) -> None:
     iam.remove_role_from_instance_profile(InstanceProfileName=NAME, RoleName=NAME)
     iam.create_role(RoleName="other", AssumeRolePolicyDocument="{}")
     iam.add_role_to_instance_profile(InstanceProfileName=NAME, RoleName="other")
-    result = run(aws)
-    assert result["changes"][0]["current"] == ["other"]
-    assert not run(aws)["changed"]
+    assert run(aws, check=True)["changes"][0]["current"] == ["other"]
+    settles(aws, ["instance profile"], ["RemoveRoleFromInstanceProfile", "AddRoleToInstanceProfile"])
 
 
 def test_a_role_of_somebody_else_is_refused(aws: Any) -> None:

@@ -75,6 +75,13 @@ def test_what_is_asked_twice_is_read_once(aws: Any, pricing: Stubber) -> None:
     assert len(aws.run(price_list_info, items=[HOST, HOST])["prices"]) == 1
 
 
+def test_the_price_may_be_on_the_second_page(aws: Any, pricing: Stubber) -> None:
+    first = {"FormatVersion": "aws_v1", "PriceList": [product("EU-UnusedBox:t4g.large", "0.01")], "NextToken": "more"}
+    pricing.add_response("get_products", first)
+    answer(pricing, product("EU-BoxUsage:t4g.large"))
+    assert [item["amount"] for item in aws.run(price_list_info, items=[HOST])["prices"]] == [0.0736]
+
+
 def test_extended_support_is_not_the_price_of_the_node(aws: Any, pricing: Stubber) -> None:
     node = {"service": "elasticache", "type": "cache.t4g.micro", "product": "valkey"}
     extended = product("EU-ExtendedSupport-Yr1Yr2-NodeUsage-:cache.t4g.micro", "0.01")

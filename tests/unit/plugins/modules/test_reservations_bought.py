@@ -217,15 +217,15 @@ class Account:
     def owns(self, of: Service, *items: dict[str, Any]) -> None:
         self.stub(of.name).add_response(of.read, {of.items: list(items)}, {})
 
-    def sells(self, of: Service, *items: dict[str, Any]) -> None:
-        self.stub(of.name).add_response(of.offerings, {of.sold: list(items)}, None)
+    def sells(self, of: Service, *items: dict[str, Any], asked: dict[str, Any] | None = None) -> None:
+        self.stub(of.name).add_response(of.offerings, {of.sold: list(items)}, asked)
 
     def takes(self, of: Service) -> None:
         self.stub(of.name, buys=True).add_response(of.operation, of.answer, of.asked)
 
-    def shows(self, of: Service) -> None:
+    def shows(self, of: Service, **said: Any) -> None:
         """Show what was bought, and let it be tagged where that is not done by the purchase."""
-        self.owns(of, of.reserved)
+        self.owns(of, {**of.reserved, **said})
         if of is EC2:
             self.stub("ec2").add_response("create_tags", {}, {"Resources": ["ri-1"], "Tags": TAGS})
 
@@ -512,6 +512,106 @@ def test_what_could_not_be_written_down_is_told_of_a_refused_purchase_too(
 
 
 # ---- the offering ---------------------------------------------------------------------------------------------------
+
+REGIONAL = {"Filters": [{"Name": "scope", "Values": ["Region"]}]}
+ZONAL = {"Filters": [{"Name": "scope", "Values": ["Availability Zone"]}], "AvailabilityZone": "eu-west-1a"}
+ASKED_EC2 = {
+    "IncludeMarketplace": False,
+    "ProductDescription": "Linux/UNIX",
+    "InstanceType": "t4g.medium",
+    "InstanceTenancy": "default",
+    "OfferingClass": "standard",
+    "OfferingType": "No Upfront",
+    "MinDuration": YEAR,
+    "MaxDuration": YEAR,
+    **REGIONAL,
+}
+ASKED_RDS = {
+    "ProductDescription": "postgresql",
+    "DBInstanceClass": "db.t4g.medium",
+    "MultiAZ": False,
+    "OfferingType": "No Upfront",
+    "Duration": "1",
+}
+ASKED_NODES = {
+    "ProductDescription": "valkey",
+    "CacheNodeType": "cache.t4g.micro",
+    "OfferingType": "No Upfront",
+    "Duration": "1",
+}
+PLAIN = {"multi_az": False, "tenancy": "default", "zone": "", "offering_class": "standard"}
+# A service, what is asked of its module beyond the defaults, how AWS must be asked for offerings then, and how AWS says
+# the same of what it sells.
+TERMS: list[tuple[Service, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
+    (RDS, {"multi_az": True}, {**ASKED_RDS, "MultiAZ": True}, {"MultiAZ": True}),
+    (
+        EC2,
+        {"tenancy": "dedicated"},
+        {**ASKED_EC2, "InstanceTenancy": "dedicated"},
+        {"InstanceTenancy": "dedicated"},
+    ),
+    (
+        EC2,
+        {"zone": "eu-west-1a"},
+        {**ASKED_EC2, **ZONAL},
+        {"Scope": "Availability Zone", "AvailabilityZone": "eu-west-1a"},
+    ),
+    (
+        EC2,
+        {"offering_class": "convertible"},
+        {**ASKED_EC2, "OfferingClass": "convertible"},
+        {"OfferingClass": "convertible"},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("of", "asked"), [(EC2, ASKED_EC2), (RDS, ASKED_RDS), (ELASTICACHE, ASKED_NODES)], ids=["ec2", "rds", "elasticache"]
+)
+def test_aws_is_asked_for_the_plainest_offering_unless_more_is_said(
+    account: Account, of: Service, asked: dict[str, Any]
+) -> None:
+    account.owns(of)
+    account.sells(of, of.offering, asked=asked)
+    assert account.run(of, check=True)["changed"]
+
+
+# AWS lets reservations of both classes pay for the same instances, so only the other terms tell them apart.
+@pytest.mark.parametrize(("of", "given", "asked", "said"), TERMS[:3], ids=["standby", "dedicated", "zonal"])
+def test_what_is_owned_on_other_terms_is_not_counted_and_bought_is_what_was_asked_for(
+    account: Account, of: Service, given: dict[str, Any], asked: dict[str, Any], said: dict[str, Any]
+) -> None:
+    other = {**of.reserved, next(key for key in of.reserved if key.endswith("Id")): "other", "State": "active"}
+    account.owns(of, other)
+    account.sells(of, of.offering, {**of.offering, **said}, asked=asked)
+    account.takes(of)
+    account.shows(of, **said)
+    result = account.run(of, **given)
+    assert result["differences"][0]["current"] == 0
+    assert [item["count"] for item in result["bought"]] == [2]
+    assert account.warnings == []
+
+
+@pytest.mark.parametrize(("of", "given", "asked", "said"), TERMS, ids=["standby", "dedicated", "zonal", "convertible"])
+@pytest.mark.parametrize("named", ["", "offer-1"])
+def test_an_offering_of_another_kind_is_never_bought_even_when_aws_returns_it(
+    account: Account,
+    of: Service,
+    given: dict[str, Any],
+    asked: dict[str, Any],
+    said: dict[str, Any],
+    named: str,
+) -> None:
+    account.owns(of)
+    account.sells(of, of.offering, asked=asked)
+    if named:
+        account.sells(of, of.offering)
+    message = account.run(of, **given, offering_id=named)["msg"]
+    [(option, value)] = given.items()
+    wrong = f"its {option.replace('_', ' ')} is '{PLAIN[option]}' and not '{value}'"
+    assert (wrong if named else "AWS sells no reservation of") in message
+    assert account.purchases == []
+    assert account.ledger() == {}
 
 
 def test_an_offering_that_was_named_is_bought_among_several(account: Account) -> None:

@@ -300,6 +300,24 @@ def test_no_offering_is_an_empty_list(aws: Any, answer: Answer) -> None:
     assert aws.run(reserved_offerings_info, **WANTED)["offerings"] == []
 
 
+@pytest.mark.parametrize(
+    ("service", "operation", "what"),
+    [
+        ("ec2", "DescribeReservedInstancesOfferings", "reserved instances"),
+        ("rds", "DescribeReservedDBInstancesOfferings", "reserved DB instances"),
+        ("elasticache", "DescribeReservedCacheNodesOfferings", "reserved cache nodes"),
+    ],
+)
+def test_offerings_that_can_not_be_read_are_said_and_not_taken_for_none(
+    aws: Any, service: str, operation: str, what: str
+) -> None:
+    aws.refusals[operation] = "AccessDenied"
+    result = aws.run(reserved_offerings_info, service=service, type="x", product="y")
+    assert result["failed"]
+    assert result["msg"].startswith(f"Failed to read the offerings of {what}: ")
+    assert "refused by the test" in result["msg"]
+
+
 def test_a_charge_that_is_not_hourly_is_refused_rather_than_guessed(aws: Any, answer: Answer) -> None:
     charge = [{"RecurringChargeAmount": 10.0, "RecurringChargeFrequency": "Monthly"}]
     offering = {
@@ -346,8 +364,11 @@ def test_what_runs_is_read_of_all_services_and_ours_is_marked(aws: Any, answer: 
         }
 
     ours = [{"Key": "freehold:environment", "Value": "lab"}]
-    launched = [instance("i-1", Tags=ours), instance("i-2"), instance("i-3", InstanceLifecycle="spot")]
-    answer("ec2", "describe_instances", {"Reservations": [{"Instances": launched}]})
+    alive = {"Filters": [{"Name": "instance-state-name", "Values": ["pending", "running"]}]}
+    launched = [instance("i-1", Tags=ours), instance("i-3", InstanceLifecycle="spot")]
+    answer("ec2", "describe_instances", {"Reservations": [{"Instances": launched}], "NextToken": "more"}, alive)
+    second = {"Reservations": [{"Instances": [instance("i-2")]}]}
+    answer("ec2", "describe_instances", second, {**alive, "NextToken": "more"})
     database = {
         "DBInstanceIdentifier": "airflow",
         "DBInstanceClass": "db.t4g.medium",
@@ -357,7 +378,9 @@ def test_what_runs_is_read_of_all_services_and_ours_is_marked(aws: Any, answer: 
         "MultiAZ": False,
         "TagList": ours,
     }
-    answer("rds", "describe_db_instances", {"DBInstances": [database]})
+    answer("rds", "describe_db_instances", {"DBInstances": [database], "Marker": "more"}, {})
+    standby = {**database, "DBInstanceIdentifier": "other", "MultiAZ": True, "TagList": []}
+    answer("rds", "describe_db_instances", {"DBInstances": [standby]}, {"Marker": "more"})
     caches = [
         {
             "CacheClusterId": f"{name}-001",
@@ -369,17 +392,43 @@ def test_what_runs_is_read_of_all_services_and_ours_is_marked(aws: Any, answer: 
         }
         for name in ("freehold-lab", "freehold-lab2", "other")
     ]
-    answer("elasticache", "describe_cache_clusters", {"CacheClusters": caches})
+    answer("elasticache", "describe_cache_clusters", {"CacheClusters": caches[:1], "Marker": "more"}, {})
+    answer("elasticache", "describe_cache_clusters", {"CacheClusters": caches[1:]}, {"Marker": "more"})
     answer("elasticache", "list_tags_for_resource", {"TagList": ours}, {"ResourceName": caches[0]["ARN"]})
     others = [{"Key": "freehold:environment", "Value": "lab2"}]
     answer("elasticache", "list_tags_for_resource", {"TagList": others}, {"ResourceName": caches[1]["ARN"]})
     found = aws.run(reservable_usage_info, environment="lab")["usage"]
-    assert [(item["service"], item["name"], item["ours"]) for item in found] == [
-        ("ec2", "i-1", True),
-        ("ec2", "i-2", False),
-        ("elasticache", "freehold-lab-001/1", True),
-        ("elasticache", "freehold-lab2-001/1", False),
-        ("elasticache", "other-001/1", False),
-        ("rds", "airflow", True),
+    assert [(item["service"], item["name"], item["copies"], item["ours"]) for item in found] == [
+        ("ec2", "i-1", 1, True),
+        ("ec2", "i-2", 1, False),
+        ("elasticache", "freehold-lab-001/1", 1, True),
+        ("elasticache", "freehold-lab2-001/1", 1, False),
+        ("elasticache", "other-001/1", 1, False),
+        ("rds", "airflow", 1, True),
+        ("rds", "other", 2, False),
     ]
     assert aws.writes == []
+
+
+def test_where_nothing_runs_the_usage_is_an_empty_list(aws: Any) -> None:
+    """Against moto, which knows these requests."""
+    assert aws.run(reservable_usage_info, environment="lab")["usage"] == []
+    assert sorted(aws.operations) == ["DescribeCacheClusters", "DescribeDBInstances", "DescribeInstances"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "what"),
+    [
+        ("DescribeInstances", "instances"),
+        ("DescribeDBInstances", "databases"),
+        ("DescribeCacheClusters", "caches"),
+        ("ListTagsForResource", "tags of a cache"),
+    ],
+)
+def test_usage_that_can_not_be_read_is_said_and_not_taken_for_none(aws: Any, operation: str, what: str) -> None:
+    aws.client("elasticache").create_cache_cluster(CacheClusterId="freehold-lab-001", CacheNodeType="cache.t4g.micro")
+    aws.refusals[operation] = "AccessDenied"
+    result = aws.run(reservable_usage_info, environment="lab")
+    assert result["failed"]
+    assert result["msg"].startswith(f"Failed to read the {what}: ")
+    assert "refused by the test" in result["msg"]
