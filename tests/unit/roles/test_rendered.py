@@ -6,6 +6,7 @@ The same options are looked at as systemd, docker and the programs themselves se
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from collections.abc import Callable
@@ -35,6 +36,7 @@ GIVEN = {
     "valkey_name": "broker.prod.internal",
     "valkey_password_sha256": "a" * 64,
     "valkey_addresses": ["10.20.0.5"],
+    "valkey_certificate": "a certificate\n",
     "time_fallback_servers": [],
 }
 
@@ -713,6 +715,11 @@ def test_the_broker_speaks_tls_alone_and_forgets_nothing(rendered: Rendered) -> 
         "supervised": ["systemd"],
         "daemonize": ["no"],
     }
+
+
+def test_another_certificate_of_the_broker_is_another_file_of_settings(rendered: Rendered) -> None:
+    certificate = hashlib.sha256(b"a certificate\n").hexdigest()
+    assert certificate in (rendered.path / "valkey.conf").read_text()
 
 
 def test_the_brokers_only_user_administrates_nothing(rendered: Rendered) -> None:
