@@ -4,30 +4,31 @@
 
     tools/mutate.py [--seed NUMBER] [--count NUMBER] [--only WORD] [--quick] PAGE
 
-Lines are drawn at random, a third each from roles/*/templates, roles/*/tasks and plugins; the same seed draws the same
-lines of the same commit. Blank lines, comments, documentation, and keys that only say how a task is shown are no
-candidates. Each deletion is made in a clone of the last commit below build/mutate, and judged there by tests of growing
-cost (`judges`), until the first one fails.
+Lines are drawn at random, a third each from roles/*/templates, roles/*/tasks and plugins. The same seed draws the same
+lines, of another commit those that it still has. Blank lines, comments, documentation, and keys that only say how a
+task is shown are no candidates. Each deletion is made in a clone of the last commit below build/mutate, and judged
+there by tests of growing cost (`judges`), until the first one fails.
 
 ``PAGE`` is written anew after each deletion, with the survivors and room for a reason; a reason that is there already
 is kept for the same line. Deletions that the page already tells of are not made again, so an interrupted run goes on
-where it was; they are where plugins changed since, or the line's role, and survivors get another chance where more than
-documentation changed. With ``--quick`` no judge is asked that needs hosts in the lab, and what the others do not notice
-is left for a run without it. The status is 1 when fewer than 90 % were caught.
+where it was; they are where the line's role has changed since, or its file of plugins, and survivors get another chance
+where more than documentation has. With ``--quick`` no judge is asked that needs hosts in the lab, and what the others
+do not notice is left for a run without it. The status is 1 when fewer than 90 % were caught.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import hashlib
 import os
-import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,16 +126,26 @@ def candidates(file: str, source: str) -> Iterator[Line]:
 
 def sample(seed: int, count: int) -> list[Line]:
     """Lines of the last commit, as many of each stratum; the cheap ones to judge come first."""
-    draw = random.Random(seed)  # noqa: S311
     found = []
     files = git("ls-tree", "-r", "--name-only", "HEAD").splitlines()
     for index, folder in enumerate(STRATA):
         matching = [file for file in files if below(file, folder)]
         lines = [line for file in matching for line in candidates(file, git("show", f"HEAD:{file}"))]
         share = count // len(STRATA) + (index < count % len(STRATA))
-        found.append(draw.sample(lines, min(share, len(lines))))
+        found.append(drawn(lines, seed)[:share])
     templates, tasks, plugins = found
     return [*plugins, *templates, *tasks]
+
+
+def drawn(lines: Iterable[Line], seed: int) -> list[Line]:
+    """Lines in the order in which they are drawn; where one of them stands depends on no other."""
+    alike: Counter[tuple[str, str]] = Counter()
+    tickets = {}
+    for line in lines:
+        alike[line.file, line.text] += 1
+        words = f"{seed} {line.file} {line.text} {alike[line.file, line.text]}"
+        tickets[hashlib.sha256(words.encode()).digest()] = line
+    return [tickets[ticket] for ticket in sorted(tickets)]
 
 
 def below(file: str, folder: str) -> bool:
@@ -273,20 +284,20 @@ def page(verdicts: list[Verdict], reasons: dict[tuple[str, str], str], seed: int
     )
 
 
-def changed_since(commit: str) -> list[str]:
-    """The files in which the last commit differs from an earlier one; everything, where that is not known here."""
+def changed_since(commit: str) -> list[str] | None:
+    """The files in which the last commit differs from an earlier one; None where that is not known here."""
     try:
         return git("diff", "--name-only", commit, "HEAD").splitlines()
     except subprocess.CalledProcessError:
-        return ["plugins/"]
+        return None
 
 
 def known(
-    text: str, lines: Iterable[Line], seed: int, changed: Callable[[str], list[str]]
+    text: str, lines: Iterable[Line], seed: int, changed: Callable[[str], list[str] | None]
 ) -> tuple[list[Verdict], dict[tuple[str, str], str]]:
     """What an earlier page tells: reasons, and those verdicts of the same seed that still hold.
 
-    A deletion that was noticed is noticed by later tests, too, while its role and all plugins are the same.
+    A deletion that was noticed is noticed by later tests, too, while its role or file of plugins is the same.
     """
     reasons = {}
     for row in text.splitlines():
@@ -294,12 +305,11 @@ def known(
         if told and told["reason"] != NO_REASON:
             reasons[told["file"], told["text"]] = told["reason"]
     made = MADE.search(text)
-    if not made or int(made["seed"]) != seed:
+    differing = changed(made["commit"]) if made and int(made["seed"]) == seed else None
+    if differing is None:
         return [], reasons
-    files = [file for file in changed(made["commit"]) if not file.startswith(UNJUDGED)]
-    if any(below(file, "plugins") for file in files):
-        return [], reasons
-    roles = {role_of(file) for file in files if below(file, "roles")}
+    files = [file for file in differing if not file.startswith(UNJUDGED)]
+    parts = {part_of(file) for file in files}
     rows = [found for row in text.splitlines() if (found := ROW.match(row))]
     by_place = {(line.file, line.number): line for line in lines}
     verdicts = [
@@ -308,13 +318,13 @@ def known(
         if (place := (row["file"], int(row["number"]))) in by_place
     ]
     return [
-        verdict for verdict in verdicts if role_of(verdict.line.file) not in roles and (verdict.judge or not files)
+        verdict for verdict in verdicts if part_of(verdict.line.file) not in parts and (verdict.judge or not files)
     ], reasons
 
 
-def role_of(file: str) -> str:
-    """The folder of a role, for a file in it."""
-    return "/".join(file.split("/")[:2])
+def part_of(file: str) -> str:
+    """What changes as one: the folder of a role, for a file in it, or else the file."""
+    return "/".join(file.split("/")[:2]) if below(file, "roles") else file
 
 
 def prepare() -> None:

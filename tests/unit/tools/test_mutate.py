@@ -50,6 +50,16 @@ def test_a_seed_draws_the_same_lines_of_each_stratum() -> None:
     assert sorted(kinds) == ["plugins"] * 2 + ["tasks"] * 2 + ["templates"] * 3
 
 
+def test_another_line_changes_nothing_about_those_that_are_drawn() -> None:
+    lines = [mutate.Line("plugins/a.py", number, f"x = {number % 7}") for number in range(1, 40)]
+    moved = [mutate.Line("plugins/a.py", number + 1, f"x = {number % 7}") for number in range(1, 40)]
+    more = mutate.drawn([mutate.Line("plugins/a.py", 1, "y = 1"), *moved], 5)
+    texts = [line.text for line in more]
+    assert len(texts) == 40
+    texts.remove("y = 1")
+    assert texts == [line.text for line in mutate.drawn(lines, 5)]
+
+
 def test_a_line_goes_for_its_judges_and_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "roles" / "docker" / "tasks" / "main.yml"
     file.parent.mkdir(parents=True)
@@ -125,15 +135,17 @@ def test_the_page_remembers_verdicts_while_they_hold_and_reasons_for_longer() ->
     reasons = {("roles/a/tasks/b.yml", "when: `y`"): "it is so"}
 
     def after(*files: str, seed: int = 5) -> tuple[list[mutate.Verdict], dict[tuple[str, str], str]]:
-        return mutate.known(text, lines, seed, {"abc123": list(files)}.__getitem__)
+        return mutate.known(text, lines, seed, {"abc123": list(files)}.get)
 
     assert after() == (verdicts, reasons)
     assert after("docs/mutation.md", "README.md") == (verdicts, reasons)
     # More tests may notice more.
     assert after("docs/mutation.md", "tests/unit/test_a.py") == (verdicts[:1], reasons)
-    assert after("plugins/b.py") == ([], reasons)
+    assert mutate.known(text, lines, 5, lambda _commit: None) == ([], reasons)
     assert after(seed=6) == ([], reasons)
-    # A role stands for itself.
+    # A role stands for itself, and a file of plugins.
+    assert [verdict.line for verdict in after("plugins/a.py")[0]] == []
+    assert [verdict.line for verdict in after("plugins/b.py")[0]] == lines[:1]
     text = mutate.page([verdicts[0], mutate.Verdict(lines[1], "molecule", 90)], {}, 5, "abc123", 3)
     assert [verdict.line for verdict in after("roles/b/handlers/main.yml")[0]] == lines
     assert [verdict.line for verdict in after("roles/a/handlers/main.yml")[0]] == lines[:1]
@@ -141,7 +153,7 @@ def test_the_page_remembers_verdicts_while_they_hold_and_reasons_for_longer() ->
 
 def test_nothing_is_the_same_since_a_commit_that_is_not_there() -> None:
     assert mutate.changed_since("HEAD") == []
-    assert mutate.changed_since("0" * 40) == ["plugins/"]
+    assert mutate.changed_since("0" * 40) is None
 
 
 def test_the_tests_that_name_a_file_of_the_plugins_judge_it_first(monkeypatch: pytest.MonkeyPatch) -> None:
