@@ -58,9 +58,11 @@ options:
         default: []
       unit:
         description:
-          - The systemd unit that reads the file when it starts or is reloaded. While it has run since before the file
-            was written, the file counts as written, because a run that was interrupted before it restarted the unit
-            left it so.
+          - The systemd unit that reads the file when it starts or is reloaded. A file that is newer than the last start
+            or reload of a unit that runs counts as written, although nothing is written; an earlier run was interrupted
+            before it restarted the unit, or the reload failed.
+          - Of a file that is the unit's own, systemd learns by a daemon-reload, which is for the task that starts the
+            unit to make.
         type: str
   directories:
     description:
@@ -116,13 +118,17 @@ EXAMPLES = r"""
 RETURN = r"""
 written:
   description:
-    - Paths of the files and directories that were written, or would be in check mode, and of files that their unit has
-      not read yet.
+    - Paths of the files and directories that were written, or would be in check mode, and those of RV(unread).
   returned: always
   type: list
   elements: str
 created:
   description: Those of them that were not there before.
+  returned: success
+  type: list
+  elements: str
+unread:
+  description: Paths of the files that are as wanted, and that their unit has not read yet.
   returned: success
   type: list
   elements: str
@@ -172,6 +178,7 @@ class FileSet:
         self.check_mode: bool = module.check_mode
         self.written: list[str] = []
         self.created: list[str] = []
+        self.unread: list[str] = []
         self.diffs: list[dict[str, str]] = []
 
     def make_directory(self, path: Path, mode: int, keep: bool) -> None:
@@ -209,19 +216,23 @@ class FileSet:
     def is_unread(self, wanted: dict[str, Any]) -> bool:
         """Return whether the unit that reads the file runs with what was there before.
 
-        Systemd's C(StateChangeTimestamp) of a unit that is active tells when it was started or, if later, reloaded
-        (org.freedesktop.systemd1(5)).
+        That is a start that began, or a reload that ended, before the file was there, or a reload that failed: what
+        org.freedesktop.systemd1(5) says of a unit that is active. A reload leaves ActiveEnterTimestamp as it is.
         """
         unit = wanted["unit"]
         if not unit or not shutil.which("systemctl"):
             return False
-        command = ["systemctl", "show", "--timestamp=us+utc", "--property=ActiveState,StateChangeTimestamp", unit]
+        properties = "ActiveState,ReloadResult,InactiveExitTimestamp,ActiveEnterTimestamp,StateChangeTimestamp"
+        command = ["systemctl", "show", "--timestamp=us+utc", f"--property={properties}", unit]
         _rc, out, _err = self.module.run_command(command)
         shown = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
         if shown.get("ActiveState") != "active":
             return False
+        if shown.get("ReloadResult", "success") != "success":
+            return True
+        reloaded = shown["StateChangeTimestamp"] != shown["ActiveEnterTimestamp"]
         # Like "Mon 2026-11-30 17:12:51.123456 UTC".
-        _weekday, _, moment = shown["StateChangeTimestamp"].partition(" ")
+        moment = shown["StateChangeTimestamp" if reloaded else "InactiveExitTimestamp"].split(" ", 1)[1]
         since = datetime.strptime(moment, "%Y-%m-%d %H:%M:%S.%f UTC").replace(tzinfo=UTC)
         return Path(wanted["path"]).stat().st_mtime > since.timestamp()
 
@@ -251,7 +262,8 @@ class FileSet:
                 content = self.current(path)
                 if self.is_wanted(wanted, content):
                     if self.is_unread(wanted):
-                        self.written.append(str(path))
+                        self.unread.append(str(path))
+                        self.diffs.append({"prepared": f"{path} is newer than what {wanted['unit']} runs with\n"})
                     continue
                 self.written.append(str(path))
                 if content is None:
@@ -270,7 +282,7 @@ class FileSet:
                     ready.append((beside, path))
                     self.write_beside(wanted, beside)
             for beside, path in ready:
-                # As old as its place, not as the content: a unit may have started while others were validated.
+                # Its time is when it takes its place, not when it was written: its unit may have started meanwhile.
                 os.utime(beside)
                 beside.replace(path)
         finally:
@@ -316,7 +328,11 @@ def main() -> None:
     except (Refusal, OSError) as error:
         module.fail_json(msg=str(error), written=file_set.written)
     module.exit_json(
-        changed=bool(file_set.written), written=file_set.written, created=file_set.created, diff=file_set.diffs
+        changed=bool(file_set.written or file_set.unread),
+        written=file_set.written + file_set.unread,
+        created=file_set.created,
+        unread=file_set.unread,
+        diff=file_set.diffs,
     )
 
 

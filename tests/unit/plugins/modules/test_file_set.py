@@ -209,10 +209,22 @@ def test_what_the_validator_accepts_is_written(tmp_path: Path, capsys: pytest.Ca
     assert path.read_text() == "yes"
 
 
+# Seconds after the file was written at which its unit began to start, was started, and last changed its state.
 @pytest.mark.parametrize(
-    ("state", "seconds_after_the_file", "unread"),
-    [("active", -1, True), ("active", 1, False), ("inactive", -1, False)],
-    ids=["runs since before", "runs since after", "will read it when it starts"],
+    ("state", "began", "started", "changed", "reload", "unread"),
+    [
+        ("active", -2, -1, -1, "success", True),
+        ("active", -1, 1, 1, "success", True),
+        ("active", 1, 2, 2, "success", False),
+        ("active", -3, -2, 1, "success", False),
+        ("active", -3, -2, -1, "success", True),
+        ("active", -3, -2, 1, "exit-code", True),
+        ("inactive", -2, -1, -1, "success", False),
+    ],
+    ids=[
+        *("runs since before", "was starting", "runs since after", "was reloaded since", "was reloaded before"),
+        *("was reloaded in vain", "will read it when it starts"),
+    ],
 )
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_a_file_that_its_unit_has_not_read_counts_as_written(
@@ -220,25 +232,31 @@ def test_a_file_that_its_unit_has_not_read_counts_as_written(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     state: str,
-    seconds_after_the_file: int,
+    began: int,
+    started: int,
+    changed: int,
+    reload: str,
     unread: bool,
     check_mode: bool,
 ) -> None:
     path = tmp_path / "a.conf"
     run(capsys, {"path": path, "content": "x"})
-    since = datetime.fromtimestamp(path.stat().st_mtime + seconds_after_the_file, UTC)
+    moments = {"InactiveExit": began, "ActiveEnter": started, "StateChange": changed}
+    shown = [f"ActiveState={state}", f"ReloadResult={reload}"] + [
+        f"{name}Timestamp={datetime.fromtimestamp(path.stat().st_mtime + seconds, UTC):%a %Y-%m-%d %H:%M:%S.%f UTC}"
+        for name, seconds in moments.items()
+    ]
     systemctl = tmp_path / "bin" / "systemctl"
     systemctl.parent.mkdir()
-    systemctl.write_text(
-        '#!/bin/sh\n[ "$4" = a.service ] || exit 1\n'
-        f"echo ActiveState={state}\necho StateChangeTimestamp={since:%a %Y-%m-%d %H:%M:%S.%f UTC}\n"
-    )
+    systemctl.write_text('#!/bin/sh\n[ "$4" = a.service ] || exit 1\n' + "".join(f"echo {line}\n" for line in shown))
     systemctl.chmod(0o755)
     monkeypatch.setenv("PATH", f"{systemctl.parent}:{os.environ['PATH']}")
     before = path.stat()
     result = run(capsys, {"path": path, "content": "x", "unit": "a.service"}, check_mode=check_mode)
-    assert (result["changed"], result["written"]) == (unread, [str(path)] if unread else [])
-    assert result["created"] == result["diff"] == []
+    assert result["changed"] is unread
+    assert result["written"] == result["unread"] == ([str(path)] if unread else [])
+    assert [one["prepared"] for one in result["diff"]] == [f"{path} is newer than what a.service runs with\n"] * unread
+    assert result["created"] == []
     assert path.stat() == before
 
 
