@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[3]
 ROLES = ("component", "webserver", "scheduler", "worker", "efs", "docker", "time", "valkey", "authorized_keys")
@@ -553,6 +554,9 @@ def test_a_vanished_database_is_noticed_within_half_a_minute() -> None:
         "net.ipv4.tcp_keepalive_probes": "3",
         "net.ipv4.tcp_retries2": "6",
     }
+    # What is given back when the last component goes.
+    variables = yaml.safe_load((ROOT / "roles/component/vars/main.yml").read_text())
+    assert set(variables["__component_kernel_defaults"]) == set(settings)
 
 
 def test_logs_that_were_never_fetched_are_removed_after_two_weeks() -> None:
