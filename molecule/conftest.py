@@ -180,6 +180,7 @@ def closed(machine: Machine, aws: Callable[[str], Any]) -> Callable[[str], conte
     def context(name: str) -> Iterator[None]:
         group = security_group(aws, name)
         rules = {"GroupId": group["GroupId"], "IpPermissions": group["IpPermissions"]}
+        assert group["IpPermissions"], f"{name} is closed: an interrupted verify left it so, which `make lab-down` ends"
         carries = [{"Name": "group-id", "Values": [group["GroupId"]]}]
         doors = {
             (carrier["PrivateIpAddress"], rule["FromPort"])

@@ -11,9 +11,9 @@ there by tests of growing cost (`judges`), until the first one fails.
 
 ``PAGE`` is written anew after each deletion, with the survivors and room for a reason; a reason that is there already
 is kept for the same line. Deletions that the page already tells of are not made again, so an interrupted run goes on
-where it was; they are where the line's role has changed since, or its file of plugins, and survivors get another chance
-where more than documentation has. With ``--quick`` no judge is asked that needs hosts in the lab, and what the others
-do not notice is left for a run without it. The status is 1 when fewer than 90 % were caught.
+where it was. One is made again where the line's role, or its file of plugins, has changed since, and survivors get
+another chance where more than documentation has. With ``--quick`` no judge is asked that needs hosts in the lab, and
+what the others do not notice is left for a run without it. The status is 1 when fewer than 90 % were caught.
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ def wait_for(module: AnsibleAWSModule, client: Any, waiter: str, endpoint: dict[
         if state.endswith("-failed"):
             what = f"is {state}: {last.get('StateMessage') or 'EC2 gives no reason'}"
         else:
-            what = f"is still {state} after {seconds} seconds: raise wait_timeout, or run again later"
+            what = f"is still {state} after {seconds} seconds: raise hosts_wait_timeout, or run again later"
         module.fail_json(msg=f"The EC2 Instance Connect Endpoint {endpoint_id} {what}")
 
 

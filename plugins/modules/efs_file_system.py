@@ -279,12 +279,12 @@ def wait_for_mount_targets(client: Any, params: dict[str, Any], file_system_id: 
         states = {
             target["SubnetId"]: target["LifeCycleState"] for target in api.list_mount_targets(client, file_system_id)
         }
-        late = ", ".join(f"{subnet_id} is {state}" for subnet_id, state in states.items() if state != "available")
+        late = ", ".join(f"{subnet_id} ({state})" for subnet_id, state in states.items() if state != "available")
         advice = (
             "delete the broken one, and run again" if "error" in states.values() else "raise filesystem_wait_timeout"
         )
         raise FreeholdError(
-            message=f"The file system '{params['name']}' lacks mount targets: that in {late}; {advice}."
+            message=f"Mount targets of the file system '{params['name']}' are not available: {late}; {advice}."
         ) from error
 
 

@@ -248,7 +248,7 @@ def test_the_wait_ends_after_the_given_time_and_says_which_option_prolongs_it(
     assert result["failed"]
     assert result["msg"] == (
         f"The EC2 Instance Connect Endpoint eice-1 is still {verb}-in-progress after 15 seconds:"
-        " raise wait_timeout, or run again later"
+        " raise hosts_wait_timeout, or run again later"
     )
     assert waited == [5, 5]
 

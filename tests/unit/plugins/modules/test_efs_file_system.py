@@ -237,8 +237,8 @@ def test_a_broken_mount_target_is_named_as_such_at_once(aws: Any, network: dict[
     result = run(aws, **network)
     broken = network["subnet_ids"][1]
     said = (
-        f"The file system 'freehold-lab' lacks mount targets: that in {broken} is error; delete the broken one, and run"
-        " again."
+        f"Mount targets of the file system 'freehold-lab' are not available: {broken} (error); delete the broken one,"
+        " and run again."
     )
     assert (result["failed"], result["msg"]) == (True, said)
     assert waited == [2]
@@ -249,7 +249,7 @@ def test_mount_targets_that_take_too_long_name_what_gives_them_longer(
 ) -> None:
     target_states(aws, network, ("creating", "available"))
     result = run(aws, **network, wait_timeout=10)
-    assert f"that in {network['subnet_ids'][0]} is creating; raise filesystem_wait_timeout." in result["msg"]
+    assert f": {network['subnet_ids'][0]} (creating); raise filesystem_wait_timeout." in result["msg"]
     assert waited == [2] * 4
 
 
