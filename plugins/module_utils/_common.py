@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule has refused to start without botocore.
@@ -97,3 +97,12 @@ def tag_list(tags: Mapping[str, str] | None, key: str = "Key", value: str = "Val
 def difference(name: str, current: Any, desired: Any) -> dict[str, Any]:
     """One line of a result's C(differences): why the module changed something."""
     return {"name": name, "current": current, "desired": desired}
+
+
+def unready(what: str, status: str | None, broken: Collection[str], seconds: int, variable: str) -> FreeholdError:
+    """The error that ends a wait for a resource: it is gone, it is broken, or I(variable) can give it longer."""
+    if status is None or status in broken:
+        said = f"is {status or 'gone'} instead of available; its events say why"
+    else:
+        said = f"is still {status} after {seconds} seconds; raise {variable}"
+    return FreeholdError(message=f"{what} {said}.")

@@ -148,6 +148,7 @@ from ansible_collections.freehold.airflow.plugins.module_utils._common import (
     missing_tags,
     refuse_foreign,
     tag_list,
+    unready,
 )
 from ansible_collections.freehold.airflow.plugins.module_utils._secretsmanager.api import get_value
 
@@ -267,11 +268,8 @@ def wait(client: Any, params: dict[str, Any]) -> None:
         api.wait_for_group(client, name, timeout)
     except FreeholdError as error:
         status = (api.find_group(client, name) or {}).get("Status")
-        if status is None or status in api.BROKEN_STATES:
-            said = f"is {status or 'gone'} instead of available; its events in ElastiCache say why"
-        else:
-            said = f"is still {status} after {timeout} seconds; raise broker_wait_timeout"
-        raise FreeholdError(message=f"The replication group '{name}' {said}.") from error
+        what = f"The replication group '{name}'"
+        raise unready(what, status, api.BROKEN_STATES, timeout, "broker_wait_timeout") from error
 
 
 def describe(found: dict[str, Any] | None, name: str) -> dict[str, Any]:

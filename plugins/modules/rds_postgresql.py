@@ -207,6 +207,7 @@ from ansible_collections.freehold.airflow.plugins.module_utils._common import (
     missing_tags,
     refuse_foreign,
     tag_dict,
+    unready,
 )
 from ansible_collections.freehold.airflow.plugins.module_utils._rds_settings import (
     changes,
@@ -281,11 +282,8 @@ def wait(client: Any, params: dict[str, Any]) -> None:
         api.wait_for_instance(client, name, timeout)
     except FreeholdError as error:
         status = (api.find_instance(client, name) or {}).get("DBInstanceStatus")
-        if status is None or status in api.BROKEN_STATES:
-            said = f"is {status or 'gone'} instead of available; its events in RDS say why"
-        else:
-            said = f"is still {status} after {timeout} seconds; raise database_wait_timeout"
-        raise FreeholdError(message=f"The database '{name}' {said}.") from error
+        what = f"The database '{name}'"
+        raise unready(what, status, api.BROKEN_STATES, timeout, "database_wait_timeout") from error
 
 
 def describe(found: dict[str, Any] | None, name: str) -> dict[str, Any]:

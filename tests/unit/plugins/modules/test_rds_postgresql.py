@@ -167,7 +167,7 @@ def test_a_broken_database_is_named_as_such_at_once(
 ) -> None:
     states(aws, wanted, "creating", "creating", state)
     result = run(aws, wanted)
-    said = f"The database 'freehold-lab' is {state} instead of available; its events in RDS say why."
+    said = f"The database 'freehold-lab' is {state} instead of available; its events say why."
     assert (result["failed"], result["msg"]) == (True, said)
     assert waited == [5]
     assert aws.writes == []
