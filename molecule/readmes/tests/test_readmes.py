@@ -262,6 +262,27 @@ def test_several_duties_in_one_play_have_what_they_share(machine: Any, user: Use
     assert machine.unit("freehold-dags.service", "MainPID") != fetcher
 
 
+def test_what_the_host_itself_says_of_the_kernel_counts_before_and_after_components(machine: Any, user: User) -> None:
+    own = "/etc/sysctl.d/99-own.conf"
+    probes = "sysctl --values net.ipv4.tcp_keepalive_probes"
+    machine.run(f"echo net.ipv4.tcp_keepalive_probes=4 >{own}")
+    user.play("worker")
+    assert machine.run(probes) == "4"
+    uninstall = """
+- hosts: worker
+  become: true
+  tasks:
+    - ansible.builtin.include_role:
+        name: freehold.airflow.{{ item }}
+        tasks_from: uninstall
+      loop: [worker, scheduler, webserver]
+"""
+    user.play("worker", text=uninstall)
+    assert machine.run(probes) == "4"
+    assert machine.run("sysctl --values net.ipv4.tcp_retries2") == "15"
+    assert re.findall(r"changed=(\d+)", user.play("worker", text=uninstall)) == ["0"]
+
+
 def journal_sizes(machine: Any) -> str:
     """What the journal has said, since the boot and each time it began, that it holds itself to."""
     said = "journalctl --boot --unit=systemd-journald.service --grep 'System Journal' --output=cat"
