@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +14,8 @@ import pytest
 from ansible_collections.freehold.airflow.plugins.module_utils._ecr.context import copied_sources
 from moto.server import ThreadedMotoServer
 
-ROOT = Path(__file__).resolve().parents[2]
-BIN = Path(sys.executable).parent
+from tests.installed import ROOT, build, install, run
+
 SHIPPED = ("bundle/pyproject.toml", "bundle/src", "docs", "image", "meta", "playbooks", "plugins", "roles")
 # The links beside them have the names that people know, which Ansible does not accept in a collection.
 PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml") if not path.is_symlink())
@@ -25,37 +23,22 @@ ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir()
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 
 
-def run(command: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run one of Ansible's programs in ``folder``, where it sees no settings and no collections but those installed."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-    environment |= {"ANSIBLE_COLLECTIONS_PATH": str(folder), "ANSIBLE_LOCALHOST_WARNING": "false"}
-    return subprocess.run(
-        [str(BIN / command), *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-    )
-
-
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the archive from the working tree."""
-    built = subprocess.run(
-        [ROOT / "tools" / "collection", tmp_path_factory.mktemp("archive")],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"},
-    )
-    return Path(built.stdout.strip())
+    return build(tmp_path_factory.mktemp("archive"))
 
 
 @pytest.fixture(scope="module")
-def folder(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the archive into an empty directory; the collections it stands on come from the Python environment."""
-    empty = tmp_path_factory.mktemp("user")
-    done = run(
-        "ansible-galaxy", "collection", "install", str(archive), "--no-deps", "--offline", "-p", ".", folder=empty
-    )
-    assert done.returncode == 0, done.stderr
-    return empty
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty directory."""
+    return tmp_path_factory.mktemp("user")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collection(archive: Path, folder: Path) -> Path:
+    """Where the collection lies, installed into that directory."""
+    return install(archive, folder)
 
 
 @pytest.fixture
@@ -83,8 +66,7 @@ def test_the_archive_holds_exactly_what_is_shipped(archive: Path) -> None:
     assert held == expected | {"CHANGELOG.rst", "FILES.json", "LICENSE", "MANIFEST.json", "README.md"}
 
 
-def test_every_relative_link_of_the_shipped_pages_leads_to_a_shipped_file(folder: Path) -> None:
-    collection = folder / "ansible_collections" / "freehold" / "airflow"
+def test_every_relative_link_of_the_shipped_pages_leads_to_a_shipped_file(collection: Path) -> None:
     pages = sorted(collection.rglob("*.md"))
     assert len(pages) > len(ROLES)
     dead = [
@@ -96,25 +78,24 @@ def test_every_relative_link_of_the_shipped_pages_leads_to_a_shipped_file(folder
     assert dead == []
 
 
-def test_the_image_can_be_built_from_the_installed_collection(folder: Path) -> None:
-    context = folder / "ansible_collections" / "freehold" / "airflow"
-    copied = copied_sources((context / "image" / "Dockerfile").read_text(encoding="utf-8"))
+def test_the_image_can_be_built_from_the_installed_collection(collection: Path) -> None:
+    copied = copied_sources((collection / "image" / "Dockerfile").read_text(encoding="utf-8"))
     assert copied
-    assert [name for name in copied if not (context / name).exists()] == []
+    assert [name for name in copied if not (collection / name).exists()] == []
 
 
-def test_every_playbook_is_found_by_its_full_name(folder: Path) -> None:
-    done = run("ansible-playbook", "--syntax-check", *(f"freehold.airflow.{name}" for name in PLAYBOOKS), folder=folder)
+def test_every_playbook_is_found_by_its_full_name(folder: Path, collection: Path) -> None:
+    done = run(folder, "ansible-playbook", "--syntax-check", *(f"freehold.airflow.{name}" for name in PLAYBOOKS))
     assert done.returncode == 0, done.stderr
-    installed = folder / "ansible_collections" / "freehold" / "airflow" / "playbooks"
+    installed = collection / "playbooks"
     assert re.findall(r"^playbook: (.*)$", done.stdout, re.MULTILINE) == [f"{installed}/{p}.yml" for p in PLAYBOOKS]
 
 
 def test_every_module_and_role_says_what_it_takes(folder: Path) -> None:
-    modules = run("ansible-doc", "--json", *(f"freehold.airflow.{name}" for name in MODULES), folder=folder)
+    modules = run(folder, "ansible-doc", "--json", *(f"freehold.airflow.{name}" for name in MODULES))
     assert modules.returncode == 0, modules.stderr
     assert sorted(json.loads(modules.stdout)) == [f"freehold.airflow.{name}" for name in MODULES]
-    roles = run("ansible-doc", "--json", "-t", "role", *(f"freehold.airflow.{name}" for name in ROLES), folder=folder)
+    roles = run(folder, "ansible-doc", "--json", "-t", "role", *(f"freehold.airflow.{name}" for name in ROLES))
     assert roles.returncode == 0, roles.stderr
     assert sorted(json.loads(roles.stdout)) == [f"freehold.airflow.{name}" for name in ROLES]
 
@@ -139,10 +120,10 @@ def test_a_role_creates_its_bucket_and_then_changes_nothing(folder: Path, endpoi
       ansible.builtin.debug:
         var: log_bucket_name
 """)
-    first = run("ansible-playbook", "bucket.yml", folder=folder)
+    first = run(folder, "ansible-playbook", "bucket.yml")
     assert first.returncode == 0, first.stdout
     assert "freehold-shop-123456789012-logs" in first.stdout
     assert "changed=1 " in first.stdout
-    second = run("ansible-playbook", "bucket.yml", folder=folder)
+    second = run(folder, "ansible-playbook", "bucket.yml")
     assert second.returncode == 0, second.stdout
     assert "changed=0 " in second.stdout

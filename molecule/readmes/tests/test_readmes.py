@@ -9,10 +9,8 @@ the same test without hosts, in tests/integration/provisioning/test_readmes.py.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,20 +18,20 @@ from typing import Any
 import pytest
 from components import container, running
 
+from tests.installed import ROOT, build, install, run
+
 UNITS = (
     "airflow-api-server.service", "airflow-scheduler.service", "airflow-worker.service", "valkey-server.service",
     "stunnel@efs.service", "srv-freehold.mount",
 )  # fmt: skip
-ROOT = Path(__file__).parents[3]
-BIN = Path(sys.executable).parent
 # In this order, because each stands on some before it. The examples of one entry are one playbook: what the broker
 # makes is known to that run alone.
 STEPS = [
-    *(("time",), ("docker",), ("valkey", "trust"), ("efs",), ("authorized_keys",), ("migrate",), ("webserver",)),
-    *(("scheduler",), ("worker",), ("dags",), ("verification",)),
+    *(("time",), ("docker",), ("valkey", "trust"), ("efs",), ("authorized_keys",), ("image",), ("migrate",)),
+    *(("webserver",), ("scheduler",), ("worker",), ("dags",), ("verification",)),
 ]
-# What these would change is known only with the image.
-NEEDS_IMAGE = {"migrate", "dags", "verification"}
+# The image is there; what others would change is known only with what a run has found.
+NOTHING_ON_A_CHECK_RUN = {"image", "migrate", "dags", "verification"}
 
 
 class User:
@@ -44,13 +42,15 @@ class User:
         self.names = self._names(aws)
         keys = aws("sts")._request_signer._credentials
         # Nothing of this checkout, and the account as tools of AWS find it.
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")} | {
+        self.environment = {
             "AWS_ACCESS_KEY_ID": keys.access_key,
             "AWS_SECRET_ACCESS_KEY": keys.secret_key,
             "AWS_DEFAULT_REGION": "eu-west-1",
             "AWS_ENDPOINT_URL": aws("sts").meta.endpoint_url,
         }
-        self._install()
+        self.collection = install(build(folder / "archive"), folder)
+        images = ["docker", "images", "--quiet", "--no-trunc", "freehold-lab/airflow-base:latest"]
+        base = subprocess.run(images, check=True, capture_output=True, text=True).stdout.strip()
         (folder / "hosts.yml").write_text(f"""
 all:
   vars:
@@ -60,6 +60,9 @@ all:
     component_extra_environment: {{AWS_CA_BUNDLE: /etc/ssl/certs/ca-certificates.crt}}
     component_extra_mounts: ["type=bind,source=/etc/ssl/certs,target=/etc/ssl/certs,readonly"]
     component_host_memory_mib: 4096
+    image_base: {base}
+    image_build_network: host
+    image_push_registry: 127.0.0.1:4567
   hosts:
     {machine.name}:
   children:
@@ -98,29 +101,12 @@ all:
             r"fs-0123\.": f"{files}.",
             r"freehold/prod\b": "freehold/molecule",
             r"prod\.internal": "molecule.internal",
+            r"environment_name: prod": "environment_name: molecule",
         }
-
-    def _install(self) -> None:
-        found = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
-        build = [ROOT / "tools" / "collection", self.folder / "archive"]
-        archive = subprocess.run(build, check=True, capture_output=True, text=True, env=found).stdout.strip()
-        command = ["collection", "install", archive, "--no-deps", "--offline", "-p", "collections"]
-        done = self._run("ansible-galaxy", *command)
-        assert done.returncode == 0, done.stderr
-
-    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(BIN / program), *arguments],
-            cwd=self.folder,
-            env={**self.environment, "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections")},
-            capture_output=True,
-            text=True,
-            timeout=900,
-        )
 
     def example(self, role: str) -> str:
         """Return the playbook of an installed role's README, with this account's names in it."""
-        readme = self.folder / "collections/ansible_collections/freehold/airflow/roles" / role / "README.md"
+        readme = self.collection / "roles" / role / "README.md"
         found = re.search(r"^## Example$.*?^```yaml$\n(.*?)^```$", readme.read_text(), re.M | re.S)
         assert found, f"the README of {role} has no example"
         text = found[1].replace("/home/you/dags", str(self.folder))
@@ -137,7 +123,7 @@ all:
         book = self.folder / f"{roles[0]}.yml"
         book.write_text(text or "".join(self.example(role) for role in roles))
         options = ["--extra-vars", json.dumps(changed), *(["--check"] if check else [])]
-        done = self._run("ansible-playbook", "-i", "hosts.yml", *options, book.name)
+        done = run(self.folder, "ansible-playbook", "-i", "hosts.yml", *options, book.name, **self.environment)
         assert (done.returncode != 0) is refused, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -152,7 +138,7 @@ def test_a_check_run_tells_what_would_come_where_nothing_is_yet(machine: Any, us
     bare = "test ! -e /etc/docker -a ! -e /etc/airflow || { echo 'not bare: `molecule destroy -s readmes`'; false; }"
     machine.run(bare)
     for roles in STEPS:
-        if not NEEDS_IMAGE.intersection(roles):
+        if not NOTHING_ON_A_CHECK_RUN.intersection(roles):
             told = user.play(*roles, check=True)
             [changed] = re.findall(r"changed=(\d+)", told)
             assert int(changed), told
@@ -293,7 +279,7 @@ def test_no_role_of_the_hosts_is_left_out() -> None:
     ours = {role for step in STEPS for role in step}
     controllers = {
         *("access", "broker", "certificate", "ci_access", "database", "dns", "environment", "filesystem", "hosts"),
-        *("identity", "image", "load_balancer", "log_bucket", "network", "registry", "secrets", "teardown"),
+        *("identity", "load_balancer", "log_bucket", "network", "registry", "secrets", "teardown"),
     }
     # The one refuses direct use, the other is a playbook: make plan.
     internal = {"component", "reservations"}

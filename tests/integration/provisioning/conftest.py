@@ -60,6 +60,8 @@ class Api:
                 stdout=log,
                 stderr=log,
             )
+        # Where Ansible runs, and in which environment: here, unless a test is somebody with an installed collection.
+        self.folder, self.environment = ROOT, dict(os.environ)
         self.ended = threading.Event()
         self.printer = threading.Thread(target=self.print_host_keys)
 
@@ -170,8 +172,8 @@ class Api:
         inventory = [] if "-i" in arguments else ["-i", "localhost,"]
         done = subprocess.run(
             [Path(sys.executable).parent / "ansible-playbook", *inventory, playbook, *arguments],
-            cwd=ROOT,
-            env={**os.environ, "ANSIBLE_DEPRECATION_WARNINGS": "False", "ANSIBLE_LOCALHOST_WARNING": "False"},
+            cwd=self.folder,
+            env={**self.environment, "ANSIBLE_DEPRECATION_WARNINGS": "False", "ANSIBLE_LOCALHOST_WARNING": "False"},
             capture_output=True,
             text=True,
             timeout=600,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The example of each provisioning role's README, as it stands there: it works alone, and again without a write.
+"""The example of each provisioning role's README, from the installed collection: alone, and again without a write.
 
 Only what names an account's own things (ids, the connection, this machine's kind of processor) is given other values.
 """
@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.provisioning.conftest import ACCESS_KEY, REGION, ROOT, SECRET_KEY, Api, Run
+from tests.installed import ROOT, build, environment, install
+from tests.integration.provisioning.conftest import ACCESS_KEY, REGION, SECRET_KEY, Api, Run
 
 # In this order, because each stands on some before it.
 ROLES = [
@@ -31,6 +32,13 @@ def example(role: str) -> list[dict[str, Any]]:
     assert found, f"the README of {role} has no example"
     plays: list[dict[str, Any]] = yaml.safe_load(found[1])
     return plays
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed(api: Api) -> None:
+    """Nothing of this checkout is seen."""
+    install(build(api.home / "archive"), api.home)
+    api.folder, api.environment = api.home, environment(api.home)
 
 
 @pytest.fixture(scope="module")
