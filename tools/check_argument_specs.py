@@ -1,25 +1,22 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hold every role's argument specs against its defaults, and its defaults against what it reads.
+"""Hold every role's argument specs against its defaults.
 
-Three differences fail, each with the file and the variable:
+Two differences fail, each with the file and the variable:
 
-* a variable with a default that no entry point of ``meta/argument_specs.yml`` describes, or describes with another;
+* a variable with a default that no entry point of ``meta/argument_specs.yml`` describes, or that one describes with
+  another or, where it is a number, a word or empty, with none;
 * an option described with a default, or not marked required, that ``defaults/main.yml`` does not give
-  (an option without a sane default is ``required: true`` and stands commented out in the defaults);
-* a default that nothing in the role reads.
+  (an option without a sane default is ``required: true`` and stands commented out in the defaults).
 """
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
-
-READERS = ("tasks", "templates", "handlers", "vars", "defaults", "meta", "files")
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -30,54 +27,36 @@ def load(path: Path) -> dict[str, Any]:
     return loaded or {}
 
 
-def options_of(role: Path) -> dict[str, dict[str, Any]]:
-    """Return all options of all entry points of ``role``, by name."""
-    specs = load(role / "meta" / "argument_specs.yml").get("argument_specs", {})
-    options: dict[str, dict[str, Any]] = {}
-    for entry_point in specs.values():
-        options.update(entry_point.get("options") or {})
-    return options
-
-
-def text_of(role: Path) -> str:
-    """Return everything in ``role`` that may read a variable, without the defaults' own left-hand sides."""
-    parts: list[str] = []
-    for folder in READERS:
-        for path in sorted((role / folder).rglob("*")):
-            if not path.is_file() or path.name == "argument_specs.yml":
-                continue
-            content = path.read_text(encoding="utf-8", errors="replace")
-            if folder == "defaults":
-                content = re.sub(r"^[a-z_0-9]+:", "", content, flags=re.MULTILINE)
-            parts.append(content)
-    return "\n".join(parts)
+def is_short(value: Any) -> bool:
+    """Return whether a default is no expression, and no list or mapping that is read where it stands."""
+    return value in ([], {}) if isinstance(value, list | dict) else "{{" not in str(value)
 
 
 def differences(role: Path) -> list[str]:
     """Return one sentence for each difference found in ``role``."""
-    found: list[str] = []
     if not (role / "meta" / "argument_specs.yml").is_file():
         return [f"{role.name}: meta/argument_specs.yml is missing"]
+    found: list[str] = []
     defaults = load(role / "defaults" / "main.yml")
-    options = options_of(role)
-    for name, value in defaults.items():
+    specs = load(role / "meta" / "argument_specs.yml").get("argument_specs", {})
+    options = [item for entry_point in specs.values() for item in (entry_point.get("options") or {}).items()]
+    for name in sorted(defaults.keys() - {name for name, _option in options}):
         if name.startswith("__"):
             found.append(f"{role.name}: {name} is internal and belongs in vars/, not in defaults/")
-        elif name not in options:
+        else:
             found.append(f"{role.name}: {name} has a default but no entry in meta/argument_specs.yml")
-        elif "default" in options[name] and options[name]["default"] != value:
-            found.append(
-                f"{role.name}: {name} has the default {value!r}, but its spec says {options[name]['default']!r}"
-            )
-        elif options[name].get("required"):
+    for name, option in options:
+        if name not in defaults:
+            if not option.get("required"):
+                found.append(f"{role.name}: {name} is not required, but defaults/main.yml does not give it")
+        elif option.get("required"):
             found.append(f"{role.name}: {name} is required, so its default is never used")
-    for name, option in options.items():
-        if name not in defaults and not option.get("required"):
-            found.append(f"{role.name}: {name} is not required, but defaults/main.yml does not give it")
-    text = text_of(role)
-    for name in defaults:
-        if not re.search(rf"\b{re.escape(name)}\b", text):
-            found.append(f"{role.name}: {name} is read by nothing")
+        elif is_short(defaults[name]) and "default" not in option:
+            found.append(f"{role.name}: {name} has the default {defaults[name]!r}, which its spec does not say")
+        elif "default" in option and option["default"] != defaults[name]:
+            found.append(
+                f"{role.name}: {name} has the default {defaults[name]!r}, but its spec says {option['default']!r}"
+            )
     return found
 
 

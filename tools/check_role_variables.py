@@ -4,8 +4,8 @@
 
 Expressions are parsed as Jinja parses them, so a word in a text or the name of a module is no variable. These fail:
 
-* an internal or registered variable, or a fact, that nothing in the role reads (one without the leading ``__`` is the
-  role's result, and its README must name it);
+* a default, an internal or registered variable, or a fact, that nothing in the role reads (one of the last two without
+  the leading ``__`` is the role's result, and its README must name it);
 * a variable that is read and that the role has from nowhere: no default, no entry of ``vars/``, no argument of one of
   its entry points, nothing that its tasks register, set or loop over, nothing of a role that it includes. Defaults may
   refer to arguments and results of other roles, because whoever uses a role alone sets them;
@@ -131,6 +131,8 @@ class Role:
             (self.internal | self.registered | self.facts) - self.results - self.reads - self.defaults_read
         ):
             yield f"{name} is set and read by nothing"
+        for name in sorted(self.defaults - self.reads - self.defaults_read):
+            yield f"{name} has a default and is read by nothing"
         has = self.defaults | self.internal | self.options | self.registered | self.facts | self.local | SHARED
         given = set().union(*(roles[name].options | roles[name].results for name in self.included if name in roles))
         others = set().union(*(role.options | role.results for role in roles.values()))

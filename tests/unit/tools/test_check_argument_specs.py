@@ -44,7 +44,11 @@ def test_a_role_without_differences_passes(tmp_path: Path) -> None:
             "thing_size is required",
         ),
         ({"defaults": "", "tasks": "[]\n"}, "thing_size is not required, but defaults/main.yml does not give it"),
-        ({"tasks": "[]\n"}, "thing_size is read by nothing"),
+        ({"specs": SPECS.replace("default: 3, ", "")}, "thing_size has the default 3, which its spec does not say"),
+        (
+            {"specs": SPECS + SPECS.partition("\n")[2].replace("main", "other").replace("3", "4")},
+            "thing_size has the default 3, but its spec says 4",
+        ),
         ({"defaults": DEFAULTS + "__thing_secret: 1\n"}, "__thing_secret is internal"),
     ],
 )

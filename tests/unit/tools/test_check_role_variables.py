@@ -66,6 +66,7 @@ TASKS = FILES["tasks/main.yml"]
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"defaults/main.yml": FILES["defaults/main.yml"] + "thing_spare: 1\n"}, "thing_spare has a default and is"),
         ({"vars/main.yml": FILES["vars/main.yml"] + "__thing_spare: 1\n"}, "__thing_spare is set and read by nothing"),
         (
             {"vars/main.yml": FILES["vars/main.yml"] + "__thing_spare: 1  # __thing_spare\n"},
