@@ -193,6 +193,8 @@ def test_a_full_disk_stops_no_component_and_is_over_when_there_is_room(machine: 
     try:
         machine.run("systemctl start airflow-worker.service")
         machine.host.run(f"dd if=/dev/zero of={logs}/full bs=64k status=none")
+        write = "docker container exec airflow-worker dd if=/dev/zero of=/opt/airflow/logs/more bs=4k count=1"
+        assert "No space left on device" in machine.host.run(write).stderr
         worker = running(machine, "worker")
         run = airflow.begin("molecule_sleeper", seconds=0)
         airflow.ended(run, ALL_UP)

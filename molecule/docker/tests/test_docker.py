@@ -124,11 +124,6 @@ def test_passwords_of_the_registry_come_from_the_instances_role(machine: Any, ho
     assert "auths" not in json.loads(host.file("/root/.docker/config.json").content_string)
 
 
-def test_settings_that_the_daemon_cannot_read_never_get_there(machine: Any) -> None:
-    assert "--config-file" in machine.run("dockerd --help")
-    machine.run("dockerd --validate --config-file /etc/docker/daemon.json")
-
-
 def test_the_system_and_its_directories_are_as_they_were(host: Any) -> None:
     for directory in ("/etc", "/usr", "/var", "/etc/systemd/system"):
         found = host.file(directory)

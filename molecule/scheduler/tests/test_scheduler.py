@@ -64,8 +64,8 @@ def test_the_health_of_the_scheduler_is_told_on_the_host_alone(machine: Any) -> 
     machine.fails("curl --silent --max-time 3 %s", f"http://{private}:8974/health")
 
 
-def test_the_logs_of_triggers_are_for_api_servers_alone(machine: Any, reachable: Callable[[int], bool]) -> None:
-    assert not reachable(8794)
+def test_the_logs_of_triggers_are_for_api_servers_alone(machine: Any, kept_out: Callable[[str, int], None]) -> None:
+    kept_out("scheduler", 8794)
     # Not even one that gets there is told anything without a token.
     status = "curl --silent --output /dev/null --write-out '%%{http_code}' %s"
     assert machine.run(status, "http://127.0.0.1:8794/log/x") == "403"

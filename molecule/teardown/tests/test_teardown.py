@@ -30,6 +30,12 @@ def test_no_data_is_left(aws: Client) -> None:
     assert not [found for found in databases if NAME in found["DBInstanceIdentifier"]]
     snapshots = aws("rds").describe_db_snapshots()["DBSnapshots"]
     assert not [found for found in snapshots if found["DBInstanceIdentifier"] == f"freehold-{NAME}"]
+    groups = aws("rds").describe_db_subnet_groups()["DBSubnetGroups"]
+    assert not [found for found in groups if NAME in found["DBSubnetGroupName"]]
+    groups = aws("rds").describe_db_parameter_groups()["DBParameterGroups"]
+    assert not [found for found in groups if NAME in found["DBParameterGroupName"]]
+    caches = aws("elasticache").describe_replication_groups()["ReplicationGroups"]
+    assert not [found for found in caches if NAME in found["ReplicationGroupId"]]
     assert not [found for found in aws("efs").describe_file_systems()["FileSystems"] if TAG in found["Tags"]]
     assert not [found for found in aws("s3").list_buckets()["Buckets"] if f"-{NAME}-" in found["Name"]]
     pages = aws("secretsmanager").get_paginator("list_secrets").paginate(IncludePlannedDeletion=True)

@@ -113,6 +113,9 @@ def test_every_thing_of_the_roles_came_back_by_itself(machine: Any) -> None:
 def test_chrony_runs_and_asks_the_time_service_of_aws(machine: Any) -> None:
     assert machine.is_active("chrony.service")
     assert "169.254.169.123" in machine.run("chronyc -n sources")
+    # Nobody can ask or command it over the network.
+    ports = {address.rpartition(":")[2] for address in machine.listening("udp")}
+    assert not ports & {"123", "323"}
 
 
 def test_containers_are_limited_by_control_groups_of_the_second_version(machine: Any) -> None:
@@ -140,10 +143,11 @@ def test_the_kernels_own_client_mounts_with_the_options_of_the_unit(machine: Any
 
 
 def test_it_was_mounted_at_boot(machine: Any) -> None:
-    unit = machine.unit(MOUNT, "ActiveEnterTimestampMonotonic", "UnitFileState")
+    assert machine.unit(MOUNT, "UnitFileState") == {"UnitFileState": "enabled"}
     reached = machine.unit("multi-user.target", "ActiveEnterTimestampMonotonic")["ActiveEnterTimestampMonotonic"]
-    assert unit["UnitFileState"] == "enabled"
-    assert 0 < int(unit["ActiveEnterTimestampMonotonic"]) <= int(reached)
+    # The first time: it is made again where its tunnel was.
+    said = machine.run(f"journalctl --boot --unit={MOUNT} --grep '^Mounted ' --output=json").splitlines()
+    assert 0 < int(json.loads(said[0])["__MONOTONIC_TIMESTAMP"]) <= int(reached)
 
 
 def test_a_mount_takes_seconds(machine: Any, figures: dict[str, float]) -> None:
@@ -181,7 +185,7 @@ def test_a_moved_pointer_is_seen(machine: Any, place: str, elsewhere: Elsewhere,
     # Looking does not: this size is what the host remembers.
     size = f"stat --format=%s {place}/pointer"
     figures["look"] = seen_after(machine, size, "7", lambda: elsewhere.point("eleven"))
-    assert figures["open"] < MOST_CACHED_SECONDS + 10
+    assert figures["open"] < 10
     assert figures["look"] < MOST_CACHED_SECONDS + 10
 
 
@@ -199,7 +203,8 @@ def test_readers_wait_for_a_server_that_is_away_and_get_no_error(
     # Each opens the file anew, and so asks the server.
     read = f'if text=$(cat {place}/kept); then echo "$(date +%s.%N) $text"; else echo error; fi'
     unit = "systemd-run --quiet --unit=molecule-reader --property=StandardOutput=file:/run/molecule-reader"
-    machine.run(f"{unit} sh -c %s", f"while :; do {read}; sleep 1; done")
+    # One file is open all the time, as of a component that runs, so that the mount stays where it is.
+    machine.run(f"{unit} sh -c %s", f"exec 3<{place}/kept; while :; do {read}; sleep 1; done")
     try:
         machine.until("somebody reads", lambda: "before" in machine.run("cat /run/molecule-reader"))
         with closed("filesystem"):

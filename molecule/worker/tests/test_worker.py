@@ -64,8 +64,10 @@ def test_tasks_run_from_both_queues_and_their_logs_are_kept(machine: Any, airflo
     machine.until("the log is in the bucket", lambda: "Answered on" in airflow.log(run, task))
 
 
-def test_the_logs_of_running_tasks_are_for_api_servers_alone(machine: Any, reachable: Callable[[int], bool]) -> None:
-    assert not reachable(8793)
+def test_the_logs_of_running_tasks_are_for_api_servers_alone(
+    machine: Any, kept_out: Callable[[str, int], None]
+) -> None:
+    kept_out("worker", 8793)
     status = "curl --silent --output /dev/null --write-out '%%{http_code}' %s"
     assert machine.run(status, "http://127.0.0.1:8793/log/x") == "403"
 
