@@ -181,7 +181,7 @@ test: setup ## Lint, sanity, collection, unit, bundle and acceptance tests
 	$(MAKE) --no-print-directory acceptance
 
 .PHONY: test-all
-test-all: setup ## All tests there are, and docs/tests.md anew; takes more than an hour
+test-all: setup ## All of these and the slow ones, and docs/tests.md anew; takes two hours
 	@python tools/test_all.py docs/tests.md lint sanity docs-check collection unit integration bundle acceptance-all
 
 .PHONY: mutate
