@@ -376,16 +376,27 @@ def test_a_half_made_environment_goes_as_well(aws: Any) -> None:
 def test_what_is_still_held_is_tried_again(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     make(aws, "lab")
     kind = removal.KINDS["security_group"]
-    refusals = iter(range(3))
+    # What the services answer while something holds on to a resource, by the error tables of their API references.
+    refusals = iter(
+        (
+            *("DependencyViolation", "InvalidNetworkInterface.InUse", "InvalidIPAddress.InUse", "IncorrectState"),
+            *("OperationNotPermitted", "VolumeInUse", "AuthFailure"),  # EC2; the last of what another service owns
+            *("InvalidDBInstanceState", "InvalidDBInstanceStateFault", "InvalidDBSubnetGroupStateFault"),
+            *("InvalidDBParameterGroupState", "InvalidReplicationGroupState", "CacheSubnetGroupInUse"),
+            *("FileSystemInUse", "IncorrectFileSystemLifeCycleState"),
+            *("ResourceInUse", "ResourceInUseException", "DeleteConflict"),  # load balancers, certificates, IAM
+        )
+    )
 
     def reluctant(client: Any, item: dict[str, Any], choices: removal.Choices) -> None:
-        if next(refusals, None) is not None:
-            error: Any = {"Error": {"Code": "DependencyViolation", "Message": "has a dependent object"}}
+        if code := next(refusals, None):
+            error: Any = {"Error": {"Code": code, "Message": "still held"}}
             raise ClientError(error, "DeleteSecurityGroup")
         kind.delete(client, item, choices)
 
     monkeypatch.setitem(removal.KINDS, "security_group", replace(kind, delete=reluctant))
     assert not run(aws).get("failed")
+    assert next(refusals, None) is None
 
 
 def test_a_failure_stops_the_rest_and_is_named(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
