@@ -4,6 +4,8 @@
 Importing this package sets moto's options, because moto reads them from the environment when it is imported.
 """
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 

@@ -3,6 +3,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the three modules that buy reservations have in common."""
 
+from __future__ import annotations
+
 
 class ModuleDocFragment:
     """Options of all three."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the lab does better than moto, one module a subject. Importing this package puts all of it in place."""
 
+from __future__ import annotations
+
 from lab.api.services import (
     addresses,
     buckets,

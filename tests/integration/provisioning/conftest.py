@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The provisioning roles against the lab's API alone: no containers, so all is ready as soon as it is asked for."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os

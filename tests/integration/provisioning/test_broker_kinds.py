@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One variable moves the broker: the project's own wiring makes the rest follow. Each test builds on the last."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from tests.integration.provisioning.conftest import ROOT, Api, Run

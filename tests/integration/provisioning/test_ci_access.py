@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a workflow may do in an account, asked with the credentials that GitHub's token gets it there."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where AWS can't be asked, every playbook ends in one sentence that names freehold_aws_connection, writing nothing."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from pathlib import Path

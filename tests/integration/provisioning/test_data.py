@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The life of an environment's data: made, nothing to do, destroyed, back again. Each test builds on the last."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bad input for the data stores ends in one sentence that names the variable, before the first write."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

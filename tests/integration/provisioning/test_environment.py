@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The life of one environment: nothing, all of it, nothing to do, repaired and grown. Each test builds on the last."""
 
+from __future__ import annotations
+
 import re
 from typing import Any
 

@@ -4,6 +4,8 @@
 The image is missing here, because making it takes a Docker engine; its requests to AWS are those of the registry.
 """
 
+from __future__ import annotations
+
 import json
 import re
 import subprocess

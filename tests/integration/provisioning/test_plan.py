@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan of reservations, from an account that owns nothing to one that owns enough."""
 
+from __future__ import annotations
+
 import json
 import re
 from pathlib import Path

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bad input ends in one sentence that names the variable, before the first write."""
 
+from __future__ import annotations
+
 import json
 from typing import Any
 

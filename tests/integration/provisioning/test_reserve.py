@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Buying reservations: only the total that was typed, only once, whatever happens to the requests."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import re

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Plays on this machine, for tests that look at what roles make of their variables."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

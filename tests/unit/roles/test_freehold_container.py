@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The script that units call, with a docker that writes down what it is asked."""
 
+from __future__ import annotations
+
 import http.server
 import os
 import socketserver

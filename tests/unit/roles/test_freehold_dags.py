@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The script that fetches published releases, with a docker that writes down what it is asked."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import time

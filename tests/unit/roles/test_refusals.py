@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What roles on hosts say where a host, its system or its database can't be used: a sentence that names a variable."""
 
+from __future__ import annotations
+
 import os
 import socket
 import subprocess

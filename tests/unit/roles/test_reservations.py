@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the role reservations makes of its variables, without asking AWS."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The script that looks at a pull request: in the image, without a network, and red beside the line that is wrong."""
 
+from __future__ import annotations
+
 import json
 import os
 import subprocess

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The script that the workflow runs: the key is in an agent while Ansible runs, and nowhere afterwards."""
 
+from __future__ import annotations
+
 import json
 import os
 import pty

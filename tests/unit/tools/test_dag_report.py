@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A report becomes Markdown that shows all that matters, whatever files are called."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys

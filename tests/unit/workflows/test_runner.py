@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The stand-in for GitHub's runner does what the runner does, and guesses nothing."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What no linter knows of our workflows: who gets the cloud role, when, and what is never cut off."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
 from typing import Any

@@ -5,6 +5,8 @@ Hosts 2 x t4g.medium (0.04 an hour) and 1 x t4g.large (0.08), a database with a 
 (87.60 at the start and 0.015 an hour for a year, so 0.025 an hour) and one m7g.large (0.05 an hour) that nobody uses.
 """
 
+from __future__ import annotations
+
 from copy import deepcopy
 from typing import Any
 

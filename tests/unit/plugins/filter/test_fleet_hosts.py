@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which hosts a fleet wants, as a table."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

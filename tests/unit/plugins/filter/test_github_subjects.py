@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whom a trust policy names."""
 
+from __future__ import annotations
+
 from ansible_collections.freehold.airflow.plugins.filter.github_subjects import github_subjects
 
 

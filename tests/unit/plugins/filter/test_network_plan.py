@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The network an environment wants, as a table."""
 
+from __future__ import annotations
+
 import ipaddress
 from typing import Any
 

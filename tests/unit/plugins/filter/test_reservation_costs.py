@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What an environment costs: every sum reckoned by hand, from the prices of example_plan.py."""
 
+from __future__ import annotations
+
 from decimal import Decimal
 from typing import Any
 

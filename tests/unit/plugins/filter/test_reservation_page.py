@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The plan as a page: every figure on it is reckoned here from the prices of example_plan.py, and its form is seen."""
 
+from __future__ import annotations
+
 import re
 import sys
 from collections import Counter

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What reservations cover, as data and as lines."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

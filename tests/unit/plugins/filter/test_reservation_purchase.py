@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What would be bought, what it costs, and what is refused before anybody asks AWS to sell it."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

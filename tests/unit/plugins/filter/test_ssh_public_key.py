@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The public half of a key, as ssh-keygen says it."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from pathlib import Path

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Quoting for systemd command lines."""
 
+from __future__ import annotations
+
 import pytest
 from ansible_collections.freehold.airflow.plugins.filter.systemd_argument import systemd_argument
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What decides an image's tag."""
 
+from __future__ import annotations
+
 import os
 import tarfile
 from pathlib import Path

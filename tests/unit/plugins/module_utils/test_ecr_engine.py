@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What docker's answers become: a digest, an output, or one sentence that says what to do."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Mapping
 from typing import Any

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What pip and uv say about requirements that can't be installed, in their own words."""
 
+from __future__ import annotations
+
 import pytest
 from ansible_collections.freehold.airflow.plugins.module_utils._ecr.engine import build_failure
 from ansible_collections.freehold.airflow.plugins.module_utils._ecr.failures import failing_requirement

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The sentence for every way in which AWS can't be asked."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sharing out reservations: AWS's own worked examples, each rule, and what must hold for any input."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run modules in this process, AWS' against moto, and remember which requests they made."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Iterator
 from types import ModuleType

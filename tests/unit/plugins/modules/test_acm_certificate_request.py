@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module acm_certificate_request against moto."""
 
+from __future__ import annotations
+
 import re
 from typing import Any
 

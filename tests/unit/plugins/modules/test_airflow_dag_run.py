@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The modules airflow_dag_run and airflow_health against an api-server whose answers are written here."""
 
+from __future__ import annotations
+
 import io
 import json
 from collections.abc import Callable

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module ec2_host_keys_info: what it reads from a console, and how it waits for it."""
 
+from __future__ import annotations
+
 import base64
 from typing import Any
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module ec2_instance_connect_endpoint. moto does not know these endpoints, so EC2's answers are written here."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The modules ec2_network_info and ec2_instance_type_info against moto."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module ec2_route_tables against moto."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

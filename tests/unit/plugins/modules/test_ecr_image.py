@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module ecr_image against moto, with a docker engine that only remembers what it was asked."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,7 +31,7 @@ class Engine:
         self.refusal: str | None = None
         self.broken: str | None = None
 
-    def connect(self, reason: str) -> "Engine":
+    def connect(self, reason: str) -> Engine:
         if self.refusal:
             raise FreeholdError(message=f"{reason}, but {self.refusal}")
         return self

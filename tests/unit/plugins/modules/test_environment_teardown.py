@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module environment_teardown against moto."""
 
+from __future__ import annotations
+
 import json
 import re
 from dataclasses import replace

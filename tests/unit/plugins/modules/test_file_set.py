@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module file_set, on real files."""
 
+from __future__ import annotations
+
 import grp
 import json
 import os

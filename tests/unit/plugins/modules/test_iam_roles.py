@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module iam_roles against moto."""
 
+from __future__ import annotations
+
 import json
 from typing import Any
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module price_list_info; moto has no price list, so the products are ours, in AWS's form."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module rds_orderable_instance_info; moto offers no PostgreSQL, so the offers are ours."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module rds_parameter_group against moto."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from ansible_collections.freehold.airflow.plugins.modules import rds_parameter_group

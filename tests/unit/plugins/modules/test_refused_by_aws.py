@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A call that AWS refuses ends a module's run there, with what could not be done and without a secret."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType

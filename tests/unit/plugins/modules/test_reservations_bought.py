@@ -5,6 +5,8 @@ The ledger is moto's S3. moto sells no reservations, so those answers are ours; 
 models.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field

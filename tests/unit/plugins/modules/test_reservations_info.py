@@ -4,6 +4,8 @@
 moto knows hardly any of these requests, so the answers are ours; botocore holds both against AWS's models.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import ModuleType

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module route53_hosted_zone_info. moto shows zones of one name alone, so Route 53's list is written here too."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import pytest

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module secretsmanager_generated_secret against moto."""
 
+from __future__ import annotations
+
 import base64
 import hashlib
 from typing import Any

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module systemd_container on a host whose docker and systemd are simulated."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from pathlib import Path
