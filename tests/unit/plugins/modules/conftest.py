@@ -116,6 +116,29 @@ class Aws:
         self.requests.clear()
         return self.run_module(module, check, region=REGION, **params)
 
+    def settles(self, run: Run, writes: list[str], then: dict[str, dict[str, Any]] | None = None) -> dict[str, Any]:
+        """See a change through, and return what the run that made it said; its requests stay to be looked at.
+
+        Check mode says the same and writes nothing; once it is made, further runs find everything as wanted.
+        ``then`` is what AWS answers from there on, where moto does not keep what was changed.
+        """
+        would = run(check=True)
+        assert self.writes == []
+        did = run()
+        assert self.writes == writes
+        assert did["changed"] and would["changed"]
+        for said in ("changes", "differences"):
+            assert did.get(said) == would.get(said)
+        operations, requests = [*self.operations], [*self.requests]
+        for operation, answer in (then or {}).items():
+            self.answers[operation] = answer
+        for check in (True, False):
+            again = run(check=check)
+            assert not again["changed"], again
+            assert self.writes == []
+        self.operations, self.requests = operations, requests
+        return did
+
 
 @pytest.fixture
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:

@@ -103,6 +103,7 @@ def test_first_then_nothing_then_the_difference(site: Site) -> None:
     assert second["wanted"]["before"] == head
     assert "+ second" in second["output"]
     assert Store(site.shared).pointer().release == new
+    assert not site.publish()["changed"]
 
 
 def test_a_damaged_release_is_sent_whole_and_made_whole(site: Site) -> None:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import pytest
 from ansible_collections.freehold.airflow.plugins.modules import ecr_repository
 
 TAGS = {"freehold:environment": "lab"}
@@ -36,9 +38,10 @@ def test_a_new_repository_is_immutable_scanned_and_tagged(aws: Any) -> None:
     assert result["repository"]["uri"] == found["repositoryUri"]
 
 
-def test_a_second_run_writes_nothing(aws: Any) -> None:
+@pytest.mark.parametrize("check", [False, True])
+def test_a_second_run_writes_nothing(aws: Any, check: bool) -> None:
     run(aws)
-    assert not run(aws)["changed"]
+    assert not run(aws, check=check)["changed"]
     assert aws.writes == []
 
 
@@ -52,9 +55,8 @@ def test_check_mode_creates_nothing(aws: Any) -> None:
 def test_what_somebody_changed_is_set_right_and_named(aws: Any) -> None:
     run(aws)
     aws.client("ecr").put_image_tag_mutability(repositoryName="freehold-lab/airflow", imageTagMutability="MUTABLE")
-    result = run(aws)
+    result = aws.settles(partial(run, aws), ["PutImageTagMutability"])
     assert result["differences"] == [{"name": "mutability", "current": "MUTABLE", "desired": "IMMUTABLE"}]
-    assert aws.writes == ["PutImageTagMutability"]
 
 
 def test_a_repository_of_somebody_else_is_left_alone(aws: Any) -> None:
@@ -68,24 +70,17 @@ def test_scanning_that_somebody_switched_off_is_switched_on(aws: Any) -> None:
     aws.client("ecr").put_image_scanning_configuration(
         repositoryName="freehold-lab/airflow", imageScanningConfiguration={"scanOnPush": False}
     )
-    assert [difference["name"] for difference in run(aws, check=True)["differences"]] == ["scanning"]
-    assert aws.writes == []
-    run(aws)
-    assert aws.writes == ["PutImageScanningConfiguration"]
+    result = aws.settles(partial(run, aws), ["PutImageScanningConfiguration"])
+    assert [difference["name"] for difference in result["differences"]] == ["scanning"]
 
 
 def test_mutable_tags_are_set_only_when_asked_for(aws: Any) -> None:
     run(aws)
-    wanted = [{"name": "mutability", "current": "IMMUTABLE", "desired": "MUTABLE"}]
-    assert run(aws, check=True, immutable=False)["differences"] == wanted
-    assert aws.writes == []
-    assert run(aws, immutable=False)["differences"] == wanted
+    result = aws.settles(partial(run, aws, immutable=False), ["PutImageTagMutability"])
+    assert result["differences"] == [{"name": "mutability", "current": "IMMUTABLE", "desired": "MUTABLE"}]
     assert aws.asked("PutImageTagMutability") == [
         {"repositoryName": "freehold-lab/airflow", "imageTagMutability": "MUTABLE"}
     ]
-    assert aws.writes == ["PutImageTagMutability"]
-    assert not run(aws, immutable=False)["changed"]
-    assert aws.writes == []
 
 
 def test_scanning_can_be_left_to_others(aws: Any) -> None:
@@ -99,20 +94,15 @@ def test_scanning_can_be_left_to_others(aws: Any) -> None:
 
 def test_another_lifecycle_is_written_once_and_none_leaves_it_alone(aws: Any) -> None:
     run(aws, lifecycle_policy=None)
-    assert run(aws, check=True)["differences"] == [{"name": "lifecycle_policy", "current": None, "desired": KEEP}]
-    assert aws.writes == []
-    run(aws)
-    assert aws.writes == ["PutLifecyclePolicy"]
+    result = aws.settles(partial(run, aws), ["PutLifecyclePolicy"])
+    assert result["differences"] == [{"name": "lifecycle_policy", "current": None, "desired": KEEP}]
     assert not run(aws, lifecycle_policy=None)["changed"]
 
 
 def test_missing_tags_are_added_and_those_of_others_stay(aws: Any) -> None:
     run(aws)
-    changed = run(aws, check=True, tags={**TAGS, "team": "data"})
-    assert changed["differences"] == [{"name": "tags", "current": {"team": None}, "desired": {"team": "data"}}]
-    assert aws.writes == []
-    run(aws, tags={**TAGS, "team": "data"})
-    assert aws.writes == ["TagResource"]
+    result = aws.settles(partial(run, aws, tags={**TAGS, "team": "data"}), ["TagResource"])
+    assert result["differences"] == [{"name": "tags", "current": {"team": None}, "desired": {"team": "data"}}]
     assert not run(aws)["changed"]
 
 

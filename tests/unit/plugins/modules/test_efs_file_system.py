@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -66,9 +67,10 @@ def test_a_new_file_system_is_encrypted_elastic_and_guarded(aws: Any, network: d
     assert {target["subnet_id"] for target in result["file_system"]["mount_targets"]} == set(network["subnet_ids"])
 
 
-def test_a_second_run_writes_nothing(aws: Any, network: dict[str, Any]) -> None:
+@pytest.mark.parametrize("check", [False, True])
+def test_a_second_run_writes_nothing(aws: Any, network: dict[str, Any], check: bool) -> None:
     run(aws, **network)
-    result = run(aws, **network)
+    result = run(aws, check=check, **network)
     assert not result["changed"]
     assert aws.writes == []
 
@@ -91,23 +93,21 @@ def test_another_throughput_is_set_in_place(aws: Any) -> None:
     # moto knows no UpdateFileSystem.
     aws.answers["UpdateFileSystem"] = {}
     run(aws)
-    run(aws, throughput_mode="provisioned", provisioned_throughput=64)
-    assert aws.writes == ["UpdateFileSystem"]
-    assert aws.asked("UpdateFileSystem") == [
-        {
-            "FileSystemId": file_systems(aws)[0]["FileSystemId"],
-            "ThroughputMode": "provisioned",
-            "ProvisionedThroughputInMibps": 64.0,
-        }
-    ]
+    (found,) = file_systems(aws)
+    throughput = {"ThroughputMode": "provisioned", "ProvisionedThroughputInMibps": 64.0}
+    result = aws.settles(
+        partial(run, aws, throughput_mode="provisioned", provisioned_throughput=64),
+        ["UpdateFileSystem"],
+        then={"DescribeFileSystems": {"FileSystems": [{**found, **throughput}]}},
+    )
+    assert names(result) == ["throughput"]
+    assert aws.asked("UpdateFileSystem") == [{"FileSystemId": found["FileSystemId"], **throughput}]
 
 
 def test_a_missing_mount_target_is_created_alone(aws: Any, network: dict[str, Any]) -> None:
     first = {**network, "subnet_ids": network["subnet_ids"][:1]}
     run(aws, **first)
-    result = run(aws, **network)
-    assert names(result) == ["mount_target"]
-    assert aws.writes == ["CreateMountTarget"]
+    assert names(aws.settles(partial(run, aws, **network), ["CreateMountTarget"])) == ["mount_target"]
 
 
 def test_security_groups_of_mount_targets_are_set_right(aws: Any, network: dict[str, Any]) -> None:
@@ -115,8 +115,8 @@ def test_security_groups_of_mount_targets_are_set_right(aws: Any, network: dict[
     vpc_id = ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": ["10.20.0.0/16"]}])["Vpcs"][0]["VpcId"]
     other = ec2.create_security_group(GroupName="other", Description="other", VpcId=vpc_id)["GroupId"]
     run(aws, **network)
-    run(aws, **{**network, "security_group_ids": [other]})
-    assert aws.writes == ["ModifyMountTargetSecurityGroups"] * 2
+    changed = partial(run, aws, **{**network, "security_group_ids": [other]})
+    aws.settles(changed, ["ModifyMountTargetSecurityGroups"] * 2)
 
 
 def test_a_file_system_of_somebody_else_is_left_alone(aws: Any) -> None:
@@ -146,11 +146,12 @@ def test_tags_policy_and_backup_are_set_right_and_named(aws: Any) -> None:
     # moto knows no PutBackupPolicy.
     aws.answers["PutBackupPolicy"] = {}
     run(aws, policy=None, backup=False)
-    wanted = {"tags": {**TAGS, "team": "data"}}
-    assert names(run(aws, check=True, **wanted)) == ["tags", "policy", "backup"]
-    assert aws.writes == []
-    assert names(run(aws, **wanted)) == ["tags", "policy", "backup"]
-    assert aws.writes == ["TagResource", "PutFileSystemPolicy", "PutBackupPolicy"]
+    result = aws.settles(
+        partial(run, aws, tags={**TAGS, "team": "data"}),
+        ["TagResource", "PutFileSystemPolicy", "PutBackupPolicy"],
+        then={"DescribeBackupPolicy": {"BackupPolicy": {"Status": "ENABLED"}}},
+    )
+    assert names(result) == ["tags", "policy", "backup"]
     assert [request["BackupPolicy"] for request in aws.asked("PutBackupPolicy")] == [{"Status": "ENABLED"}]
 
 

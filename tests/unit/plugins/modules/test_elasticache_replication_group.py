@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -96,11 +97,16 @@ def test_a_group_without_replicas_has_nothing_to_fail_over_to_and_gets_aws_own_k
     assert {"EngineVersion", "KmsKeyId", "PreferredMaintenanceWindow"}.isdisjoint(request)
 
 
+def group(aws: Any, **changes: Any) -> dict[str, Any]:
+    """The answer of AWS that shows the group with these changes."""
+    (found,) = aws.client("elasticache").describe_replication_groups()["ReplicationGroups"]
+    return {"ReplicationGroups": [{**found, **changes}]}
+
+
 def states(aws: Any, wanted: dict[str, Any], *names: str) -> None:
     """Let a group be there that is in one state after another, of which the last stays."""
     run(aws, wanted)
-    (found,) = aws.client("elasticache").describe_replication_groups()["ReplicationGroups"]
-    aws.answers["DescribeReplicationGroups"] = [{"ReplicationGroups": [{**found, "Status": name}]} for name in names]
+    aws.answers["DescribeReplicationGroups"] = [group(aws, Status=name) for name in names]
 
 
 def test_a_group_is_awaited_until_it_is_available(aws: Any, wanted: dict[str, Any], waited: list[float]) -> None:
@@ -133,9 +139,10 @@ def test_a_group_that_takes_too_long_names_what_gives_it_longer(
     assert waited == [5]
 
 
-def test_a_second_run_writes_nothing_and_reads_no_password(aws: Any, wanted: dict[str, Any]) -> None:
+@pytest.mark.parametrize("check", [False, True])
+def test_a_second_run_writes_nothing_and_reads_no_password(aws: Any, wanted: dict[str, Any], check: bool) -> None:
     run(aws, wanted)
-    result = run(aws, wanted)
+    result = run(aws, wanted, check=check)
     assert not result["changed"], result["differences"]
     assert aws.writes == []
     assert "GetSecretValue" not in aws.operations
@@ -146,19 +153,30 @@ def test_check_mode_creates_nothing(aws: Any, wanted: dict[str, Any]) -> None:
     assert aws.writes == []
 
 
-def test_what_differs_is_named(aws: Any, wanted: dict[str, Any]) -> None:
+# moto knows none of the requests that change a group, so what it shows afterwards is written here.
+FAILS_OVER = {"AutomaticFailover": "enabled", "MultiAZ": "enabled"}
+FAILS_OVER_NO_MORE = {"AutomaticFailover": "disabled", "MultiAZ": "disabled"}
+
+
+def test_another_node_type_is_set_and_named(aws: Any, wanted: dict[str, Any]) -> None:
     run(aws, wanted)
-    result = run(aws, wanted, check=True, node_type="cache.m7g.large")
+    aws.answers["ModifyReplicationGroup"] = {}
+    result = aws.settles(
+        partial(run, aws, wanted, node_type="cache.m7g.large"),
+        ["ModifyReplicationGroup"],
+        then={"DescribeReplicationGroups": group(aws, CacheNodeType="cache.m7g.large")},
+    )
     assert result["differences"] == [
         {"name": "CacheNodeType", "current": "cache.t4g.small", "desired": "cache.m7g.large"}
     ]
-    assert aws.writes == []
+    assert aws.asked("ModifyReplicationGroup") == [
+        {"ReplicationGroupId": "freehold-lab", "ApplyImmediately": True, "CacheNodeType": "cache.m7g.large"}
+    ]
 
 
 def test_replicas_come_before_fail_over(aws: Any, wanted: dict[str, Any]) -> None:
     run(aws, wanted, replicas=0)
-    # moto knows no IncreaseReplicaCount.
-    aws.answers["IncreaseReplicaCount"] = {}
+    aws.answers |= {"IncreaseReplicaCount": {}, "ModifyReplicationGroup": {}}
     assert names(run(aws, wanted, check=True, replicas=2)) == ["replicas"]
     assert aws.writes == []
     assert names(run(aws, wanted, replicas=2)) == ["replicas"]
@@ -166,11 +184,19 @@ def test_replicas_come_before_fail_over(aws: Any, wanted: dict[str, Any]) -> Non
     assert aws.asked("IncreaseReplicaCount") == [
         {"ReplicationGroupId": "freehold-lab", "NewReplicaCount": 2, "ApplyImmediately": True}
     ]
+    nodes = [f"freehold-lab-00{number}" for number in (1, 2, 3)]
+    aws.answers["DescribeReplicationGroups"] = group(aws, MemberClusters=nodes)
+    result = aws.settles(
+        partial(run, aws, wanted, replicas=2),
+        ["ModifyReplicationGroup"],
+        then={"DescribeReplicationGroups": group(aws, **FAILS_OVER)},
+    )
+    assert names(result) == ["AutomaticFailoverEnabled", "MultiAZEnabled"]
 
 
 def test_fail_over_goes_before_the_last_replica(aws: Any, wanted: dict[str, Any]) -> None:
     run(aws, wanted, replicas=1)
-    aws.answers["ModifyReplicationGroup"] = {}
+    aws.answers |= {"ModifyReplicationGroup": {}, "DecreaseReplicaCount": {}}
     run(aws, wanted, check=True, replicas=0)
     assert aws.writes == []
     run(aws, wanted, replicas=0)
@@ -183,15 +209,24 @@ def test_fail_over_goes_before_the_last_replica(aws: Any, wanted: dict[str, Any]
         }
     ]
     assert aws.writes == ["ModifyReplicationGroup"]
+    aws.answers["DescribeReplicationGroups"] = group(aws, **FAILS_OVER_NO_MORE)
+    result = aws.settles(
+        partial(run, aws, wanted, replicas=0),
+        ["DecreaseReplicaCount"],
+        then={"DescribeReplicationGroups": group(aws, MemberClusters=["freehold-lab-001"])},
+    )
+    assert names(result) == ["replicas"]
 
 
 def test_a_replica_too_many_goes_while_another_is_left_to_fail_over_to(aws: Any, wanted: dict[str, Any]) -> None:
     run(aws, wanted, replicas=2)
-    # moto knows no DecreaseReplicaCount.
     aws.answers["DecreaseReplicaCount"] = {}
-    result = run(aws, wanted, replicas=1)
+    result = aws.settles(
+        partial(run, aws, wanted, replicas=1),
+        ["DecreaseReplicaCount"],
+        then={"DescribeReplicationGroups": group(aws, MemberClusters=["freehold-lab-001", "freehold-lab-002"])},
+    )
     assert result["differences"] == [{"name": "replicas", "current": 2, "desired": 1}]
-    assert aws.writes == ["DecreaseReplicaCount"]
     assert [request["NewReplicaCount"] for request in aws.asked("DecreaseReplicaCount")] == [1]
 
 
@@ -224,10 +259,14 @@ def test_other_subnets_are_given_to_the_group_of_subnets(aws: Any, wanted: dict[
     # moto knows no ModifyCacheSubnetGroup.
     aws.answers["ModifyCacheSubnetGroup"] = {}
     fewer = wanted["subnet_ids"][:1]
-    assert names(run(aws, wanted, check=True, subnet_ids=fewer)) == ["subnets"]
-    assert aws.writes == []
-    assert names(run(aws, wanted, subnet_ids=fewer)) == ["subnets"]
-    assert aws.writes == ["ModifyCacheSubnetGroup"]
+    (found,) = aws.client("elasticache").describe_cache_subnet_groups()["CacheSubnetGroups"]
+    left = [subnet for subnet in found["Subnets"] if subnet["SubnetIdentifier"] in fewer]
+    result = aws.settles(
+        partial(run, aws, wanted, subnet_ids=fewer),
+        ["ModifyCacheSubnetGroup"],
+        then={"DescribeCacheSubnetGroups": {"CacheSubnetGroups": [{**found, "Subnets": left}]}},
+    )
+    assert names(result) == ["subnets"]
     assert aws.asked("ModifyCacheSubnetGroup") == [{"CacheSubnetGroupName": "freehold-lab", "SubnetIds": fewer}]
 
 
@@ -242,10 +281,7 @@ def test_a_subnet_group_of_somebody_else_is_left_alone(aws: Any, wanted: dict[st
 def test_missing_tags_are_added(aws: Any, wanted: dict[str, Any]) -> None:
     run(aws, wanted)
     more = {**TAGS, "team": "data"}
-    assert names(run(aws, wanted, check=True, tags=more)) == ["tag team"]
-    assert aws.writes == []
-    assert names(run(aws, wanted, tags=more)) == ["tag team"]
-    assert aws.writes == ["AddTagsToResource"]
+    assert names(aws.settles(partial(run, aws, wanted, tags=more), ["AddTagsToResource"])) == ["tag team"]
 
 
 def test_a_group_that_aws_is_busy_with_is_left_alone_when_it_need_not_be_awaited(
@@ -261,10 +297,16 @@ def test_a_group_that_aws_is_busy_with_is_left_alone_when_it_need_not_be_awaited
 
 def test_other_security_groups_are_set(aws: Any, wanted: dict[str, Any]) -> None:
     run(aws, wanted)
-    node = {"SecurityGroups": [{"SecurityGroupId": "sg-old", "Status": "active"}]}
-    aws.answers["DescribeCacheClusters"] = {"CacheClusters": [node]}
     aws.answers["ModifyReplicationGroup"] = {}
-    result = run(aws, wanted)
+
+    def nodes(*groups: str) -> dict[str, Any]:
+        """The answer of AWS that shows a node in these security groups."""
+        members = [{"SecurityGroupId": name, "Status": "active"} for name in groups]
+        return {"DescribeCacheClusters": {"CacheClusters": [{"SecurityGroups": members}]}}
+
+    aws.answers |= nodes("sg-old")
+    changed = partial(run, aws, wanted)
+    result = aws.settles(changed, ["ModifyReplicationGroup"], then=nodes(*wanted["security_group_ids"]))
     assert result["differences"] == [
         {"name": "SecurityGroupIds", "current": ["sg-old"], "desired": wanted["security_group_ids"]}
     ]

@@ -293,3 +293,12 @@ def test_a_bucket_without_tags_is_not_ours(aws: Any) -> None:
     tags = [{"Key": "freehold:environment", "Value": "lab"}]
     s3.put_bucket_tagging(Bucket="freehold-lab-2-logs", Tagging={"TagSet": tags})
     assert run(aws)["environment"]["log_bucket"] == "freehold-lab-2-logs"
+
+
+def test_a_bucket_whose_tags_may_not_be_read_is_not_taken_for_one_without(aws: Any) -> None:
+    where = {"LocationConstraint": "eu-west-1"}
+    aws.client("s3").create_bucket(Bucket="freehold-lab-1-logs", CreateBucketConfiguration=where)
+    aws.refusals["GetBucketTagging"] = "AccessDenied"
+    result = run(aws)
+    assert result["failed"]
+    assert "refused by the test" in result["msg"]

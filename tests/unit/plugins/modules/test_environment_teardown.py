@@ -246,6 +246,18 @@ def test_protection_is_lifted_before_anything_protected_is_deleted(aws: Any) -> 
     assert balancer["LoadBalancerArn"] == aws.asked("DeleteLoadBalancer")[0]["LoadBalancerArn"]
 
 
+def test_what_is_not_protected_is_deleted_as_it_is(aws: Any) -> None:
+    made = make(aws, "lab")
+    elbv2 = aws.client("elbv2")
+    [balancer] = elbv2.describe_load_balancers()["LoadBalancers"]
+    unprotected = [{"Key": "deletion_protection.enabled", "Value": "false"}]
+    elbv2.modify_load_balancer_attributes(LoadBalancerArn=balancer["LoadBalancerArn"], Attributes=unprotected)
+    aws.client("rds").modify_db_instance(DBInstanceIdentifier="freehold-lab", DeletionProtection=False)
+    aws.client("ec2").modify_instance_attribute(InstanceId=made["instance"], DisableApiTermination={"Value": False})
+    assert {"instance", "database", "load_balancer"} <= kinds(run(aws)["deleted"])
+    assert [operation for operation in aws.writes if operation.startswith("Modify")] == []
+
+
 def test_a_cache_is_gone_before_its_subnet_group_is_looked_at_and_an_endpoint_goes_once(aws: Any) -> None:
     """moto deletes no caches, and knows no endpoints of Instance Connect."""
     cache = {"ReplicationGroupId": "freehold-lab", "ARN": "arn:cache"}
@@ -282,12 +294,14 @@ def test_the_report_says_what_keeping_costs(aws: Any) -> None:
     assert lines[0].endswith("at most 1.90 USD a month.")
 
 
-def test_a_second_run_changes_nothing(aws: Any) -> None:
+@pytest.mark.parametrize("keep_data", [True, False])
+def test_a_second_run_changes_nothing(aws: Any, keep_data: bool) -> None:
     make(aws, "lab")
-    run(aws)
-    result = run(aws)
-    assert not result["changed"], result["deleted"]
-    assert aws.writes == []
+    run(aws, keep_data=keep_data)
+    for check in (True, False):
+        result = run(aws, check=check, keep_data=keep_data)
+        assert not result["changed"], result["deleted"]
+        assert aws.writes == []
 
 
 def test_without_data_nothing_at_all_is_left(aws: Any) -> None:
@@ -312,6 +326,22 @@ def test_an_environment_whose_name_begins_alike_and_untagged_things_stay(aws: An
     assert run(aws, check=True, name="lab-2", keep_data=False)["deleted"] == before
     assert addresses_in(aws, zone) == ["other.example.com.", "www.example.com."]
     assert len(aws.client("efs").describe_file_systems()["FileSystems"]) == 2
+
+
+def test_names_in_a_private_zone_of_somebody_else_stay(aws: Any) -> None:
+    made = make(aws, "lab")
+    route53 = aws.client("route53")
+    zone = route53.create_hosted_zone(
+        Name="corp.internal",
+        CallerReference="x",
+        HostedZoneConfig={"PrivateZone": True},
+        VPC={"VPCRegion": "eu-west-1", "VPCId": made["vpc"]},
+    )["HostedZone"]["Id"]
+    alias = {"HostedZoneId": "Z32O12XQLNTSW2", "DNSName": made["balancer"], "EvaluateTargetHealth": True}
+    record = {"Name": "airflow.corp.internal", "Type": "A", "AliasTarget": alias}
+    change = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}
+    route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=change)
+    assert "dns_record" not in kinds(run(aws, check=True)["deleted"])
 
 
 def test_hosted_zones_are_asked_for_their_tags_by_tens(aws: Any) -> None:

@@ -66,6 +66,7 @@ def test_another_content_or_mode_is_a_change_of_that_file_only(
     run(capsys, *files)
     result = run(capsys, files[0], {**files[1], **changes})
     assert (result["written"], result["created"]) == ([str(tmp_path / "b")], [])
+    assert not run(capsys, files[0], {**files[1], **changes})["changed"]
 
 
 def test_a_check_run_shows_the_difference_and_writes_nothing(
@@ -178,18 +179,17 @@ def test_a_directory_gets_its_mode_unless_it_is_to_be_kept(tmp_path: Path, capsy
     kept, set_right = tmp_path / "kept", tmp_path / "set"
     kept.mkdir(mode=0o755)
     set_right.mkdir(mode=0o755)
-    result = run(
-        capsys,
-        directories=[
-            {"path": kept, "mode": "0700", "keep": True},
-            {"path": set_right, "mode": "0700"},
-            {"path": tmp_path / "new", "mode": "0700", "keep": True},
-        ],
-    )
+    directories = [
+        {"path": kept, "mode": "0700", "keep": True},
+        {"path": set_right, "mode": "0700"},
+        {"path": tmp_path / "new", "mode": "0700", "keep": True},
+    ]
+    result = run(capsys, directories=directories)
     assert result["written"] == [str(set_right), str(tmp_path / "new")]
     assert result["created"] == [str(tmp_path / "new")]
     modes = [one.stat().st_mode & 0o777 for one in (kept, set_right, tmp_path / "new")]
     assert modes == [0o755, 0o700, 0o700]
+    assert not run(capsys, directories=directories)["changed"]
 
 
 def test_a_file_where_a_directory_is_to_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

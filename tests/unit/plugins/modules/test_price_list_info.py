@@ -321,6 +321,16 @@ def test_a_file_that_can_not_be_written_costs_nothing_but_the_next_reading(
     assert "file" in found["cache_error"]
 
 
+def test_a_file_that_can_not_be_replaced_leaves_no_draft_behind(aws: Any, pricing: Stubber, tmp_path: Path) -> None:
+    cache = tmp_path / "prices.json"
+    cache.mkdir()
+    answer(pricing, product("EU-BoxUsage:t4g.large"))
+    found = aws.run(price_list_info, items=[HOST], cache=str(cache))
+    assert found["prices"]
+    assert "prices.json" in found["cache_error"]
+    assert list(tmp_path.iterdir()) == [cache]
+
+
 # ---- refusals -------------------------------------------------------------------------------------------------------
 
 

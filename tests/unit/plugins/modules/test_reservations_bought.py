@@ -293,9 +293,10 @@ def test_what_is_missing_is_bought_once_tagged_and_written_down(account: Account
 
 
 @pytest.mark.parametrize("of", ALL, ids=lambda of: of.name)
-def test_the_second_time_nothing_is_written(account: Account, of: Service) -> None:
+@pytest.mark.parametrize("check", [False, True])
+def test_the_second_time_nothing_is_written(account: Account, of: Service, check: bool) -> None:
     account.owns(of, of.reserved)
-    result = account.run(of)
+    result = account.run(of, check=check)
     assert not result["changed"], result
     assert (result["owned"], result["wanted"], result["bought"]) == (2, 2, [])
     assert account.aws.writes == []

@@ -123,11 +123,6 @@ def test_without_names_nothing_is_asked(aws: Any, route53: Route53) -> None:
     assert route53.asked == []
 
 
-def test_a_check_run_finds_the_same(aws: Any, route53: Route53) -> None:
-    route53.add("Z1", "lab.internal", "vpc-1")
-    assert run(aws, "lab.internal", check=True) == run(aws, "lab.internal")
-
-
 def test_a_throttled_list_is_asked_for_again(aws: Any, route53: Route53) -> None:
     route53.add("Z1", "example.com")
     route53.refusals = ["Throttling", "Throttling"]

@@ -214,10 +214,13 @@ def test_a_tag_that_now_means_another_image_differs(run: Runner) -> None:
 def test_a_new_image_is_pulled_while_the_old_container_runs(run: Runner) -> None:
     run()
     run.host.pullable.add("airflow@sha256:3")
-    result = run(container={**CONTAINER, "image": "airflow@sha256:3"})
-    assert result["actions"][0] == "pull airflow@sha256:3"
+    new = {**CONTAINER, "image": "airflow@sha256:3"}
+    assert run(container=new)["actions"][0] == "pull airflow@sha256:3"
     assert run.host.active == "active"
     assert run.host.commands == ["docker image pull --quiet airflow@sha256:3", "systemctl daemon-reload"]
+    run("restarted")
+    assert not run(container=new)["changed"]
+    assert run.host.commands == []
 
 
 def test_an_image_that_can_not_be_pulled_fails_before_anything_is_written(run: Runner) -> None:
