@@ -70,12 +70,6 @@ def instances(client: Any, name: str) -> Found:
     return [{**instance, "tags": tag_dict(instance.get("Tags"))} for instance in found]
 
 
-def addresses(client: Any, name: str) -> Found:
-    """Elastic addresses; the only list of EC2 without pages."""
-    found = client.describe_addresses(Filters=[{"Name": f"tag:{ENVIRONMENT_TAG}", "Values": [name]}])["Addresses"]
-    return [{**item, "tags": tag_dict(item.get("Tags"))} for item in found]
-
-
 def key_pairs(client: Any, name: str) -> Found:
     found = client.describe_key_pairs(Filters=[{"Name": f"tag:{ENVIRONMENT_TAG}", "Values": [name]}])["KeyPairs"]
     return [{**item, "tags": tag_dict(item.get("Tags"))} for item in found]
