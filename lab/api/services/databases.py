@@ -122,6 +122,16 @@ def _start(original: Any, rds: Any, *args: Any, **kwargs: Any) -> Any:
     return database
 
 
+@wraps(RDSBackend, "modify_db_subnet_group")
+def _keep_the_group(original: Any, rds: Any, subnet_name: str, *args: Any, **kwargs: Any) -> Any:
+    """A changed group stays in the list; moto takes it out."""
+    if subnet_name not in rds.subnet_groups:
+        raise AwsError("DBSubnetGroupNotFoundFault", f"DB subnet group '{subnet_name}' does not exist.")
+    group = original(rds, subnet_name, *args, **kwargs)
+    rds.subnet_groups[subnet_name] = group
+    return group
+
+
 @checks("rds", "CreateDBInstance")
 def refuse_bad_names_and_passwords(request: AwsRequest) -> None:
     """Identifier and master password as RDS demands them."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from lab.api.lifecycle import Lifecycle
 from lab.tests.api.conftest import Network, RunningLab
@@ -48,6 +49,24 @@ def test_stop_start_and_terminate_follow_the_machine(running: RunningLab, launch
         running.observe(instances={name: {"state": final}})
         ec2.get_waiter(waiter).wait(InstanceIds=[name], WaiterConfig=QUICK)
     assert name not in [entry["id"] for entry in running.snapshot()["instances"]]
+
+
+def test_a_changed_group_of_subnets_keeps_its_name_and_its_tags(running: RunningLab, network: Network) -> None:
+    rds = running.client("rds")
+    group = f"changed-{network.vpc_id}"
+    made = rds.create_db_subnet_group(
+        DBSubnetGroupName=group,
+        DBSubnetGroupDescription="x",
+        SubnetIds=network.subnet_ids,
+        Tags=[{"Key": "a", "Value": "b"}],
+    )["DBSubnetGroup"]
+    rds.modify_db_subnet_group(DBSubnetGroupName=group, SubnetIds=network.subnet_ids)
+    (shown,) = rds.describe_db_subnet_groups(DBSubnetGroupName=group)["DBSubnetGroups"]
+    assert shown == made
+    tags = rds.list_tags_for_resource(ResourceName=shown["DBSubnetGroupArn"])["TagList"]
+    assert tags == [{"Key": "a", "Value": "b"}]
+    with pytest.raises(ClientError, match="DBSubnetGroupNotFoundFault"):
+        rds.modify_db_subnet_group(DBSubnetGroupName="nothing", SubnetIds=network.subnet_ids)
 
 
 def test_a_database_has_no_endpoint_before_it_is_available(running: RunningLab, network: Network) -> None:
