@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from ansible_collections.freehold.airflow.plugins.module_utils._reservations.buying import SPEC
 
 ROOT = Path(__file__).parents[3]
 ROLE = ROOT / "roles" / "reservations"
@@ -89,3 +91,20 @@ def test_the_gate_says_what_is_missing_only_where_something_is(values: dict[str,
     missing, rest = values["both at the gate"]
     assert missing.startswith("Missing: 4 x t4g.large (ec2, Linux/UNIX). `make reserve` (playbooks/reserve.yml)")
     assert rest == line
+
+
+def test_each_purchase_says_all_that_was_confirmed() -> None:
+    own: dict[str, set[str]] = {
+        "freehold.airflow.ec2_reserved_instances": {"tenancy", "monthly_quota"},
+        "freehold.airflow.rds_reserved_instances": {"multi_az"},
+        "freehold.airflow.elasticache_reserved_nodes": set(),
+    }
+    # An interrupted order is settled by a task of its own; what is meant for others is in the count already.
+    common = SPEC.keys() - {"state", "claimed"}
+    said = []
+    for task in yaml.safe_load((ROLE / "tasks" / "order.yml").read_text()):
+        (module,) = own.keys() & task.keys()
+        assert task[module].keys() == common | own.pop(module)
+        said.append({name: task[module][name] for name in common})
+    assert own == {}
+    assert said[0] == said[1] == said[2]
