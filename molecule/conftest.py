@@ -89,7 +89,7 @@ class Machine:
             if value:
                 return value
             assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-            time.sleep(1)
+            time.sleep(0.25)
 
     def reboot(self) -> None:
         """Reboot, and come back when all that starts at boot has started or has failed."""
@@ -233,7 +233,7 @@ def reachable(machine: Machine) -> Callable[[int], bool]:
 
     def ask(port: int) -> bool:
         try:
-            with socket.create_connection((private, port), timeout=3):
+            with socket.create_connection((private, port), timeout=1):
                 return True
         except OSError:
             return False
