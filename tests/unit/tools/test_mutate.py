@@ -162,7 +162,7 @@ def test_the_tests_that_name_a_file_of_the_plugins_judge_it_first(monkeypatch: p
     def names(file: str) -> list[str]:
         return [path.name for path in mutate.tests_of(Path(file))]
 
-    assert names("modules/reserved_offerings_info.py") == ["test_reservations_info.py"]
+    assert names("modules/reserved_offerings_info.py") == ["test_info_modules.py", "test_reservations_info.py"]
     assert names("module_utils/_airflow/api.py") == ["test_airflow_dag_run.py"]
     assert names("modules/not_there.py") == []
 
