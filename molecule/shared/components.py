@@ -76,22 +76,10 @@ def come_back_when_killed(machine: Any, *names: str) -> None:
         )
 
 
-def stop_and_start(machine: Any, *names: str) -> None:
-    """Stop components, all at once, and start them; a stop is a success, a start lasts until they are ready."""
-    units = " ".join(f"airflow-{name}.service" for name in names)
-    machine.run(f"systemctl stop {units}")
-    try:
-        see_stopped(machine, *names)
-    finally:
-        machine.run(f"systemctl start {units}")
-    for name in names:
-        assert is_up(machine, name)
-
-
 def start_before_the_database(machine: Any, closed: Any, *names: str) -> None:
-    """Stop components, all at once, and start them while the database is away.
+    """Stop components, all at once, which is a success, and start them while the database is away.
 
-    See each ask for it, which is many seconds later, and count as ready only when it is back.
+    See each ask for it, which is many seconds later, and the start last until it is back and they are ready.
     """
     units = " ".join(f"airflow-{name}.service" for name in names)
     silent = set(names)

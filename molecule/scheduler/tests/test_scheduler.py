@@ -14,7 +14,6 @@ from components import (
     container,
     running,
     start_before_the_database,
-    stop_and_start,
 )
 
 NAMES = ("scheduler", "dag-processor", "triggerer")
@@ -99,9 +98,5 @@ def test_killed_they_come_back(machine: Any) -> None:
     come_back_when_killed(machine, *NAMES)
 
 
-def test_a_stop_is_a_success_and_a_start_lasts_until_they_are_ready(machine: Any) -> None:
-    stop_and_start(machine, *NAMES)
-
-
-def test_they_come_up_by_themselves_when_the_database_comes_late(machine: Any, closed: Any) -> None:
+def test_a_stop_is_a_success_and_a_start_lasts_until_the_database_is_there(machine: Any, closed: Any) -> None:
     start_before_the_database(machine, closed, *NAMES)
