@@ -103,7 +103,8 @@ class Machine:
         self.hang_up()
         try:
             now = self.host.run("cat /proc/sys/kernel/random/boot_id; systemctl is-system-running --wait")
-        except RuntimeError:  # ssh's own failure: there is nobody yet
+        except RuntimeError:  # ssh's own failure: there is nobody yet, and sshd shuts out who knocks too often
+            time.sleep(1)
             return False
         return before not in now.stdout and now.stdout.count("\n") > 1
 
