@@ -114,6 +114,11 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"hosts_fleet": [{**HOST, "name": "a" * 60, "duties": ALL_DUTIES}]},
         ["63 characters", "hosts_fleet"],
     ),
+    "two hosts of one name": (
+        "hosts",
+        {"environment_name": "twins"},
+        ["'twins' is called twins-worker-1: terminate the one that is too much."],
+    ),
     "no key file": ("hosts", {"hosts_public_key_file": "/none/key.pub"}, ["/none/key.pub", "hosts_public_key_file"]),
     "no such image": ("hosts", {"hosts_image_name": "debian-99-*"}, ["debian-99-*", "hosts_image_name"]),
     "no certificate": (
@@ -181,15 +186,28 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 def refusals(api: Api) -> dict[str, str]:
     """Run every case, all in one process, and return what each said."""
     ec2 = api.client("ec2")
-    ec2.create_vpc(CidrBlock="10.99.0.0/16")
+    vpc = ec2.create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.99.0.0/24")["Subnet"]["SubnetId"]
+    for name in ("twins-webserver-1", "twins-worker-1", "twins-worker-1"):
+        tags = {"Name": name, "freehold:environment": "twins", "freehold:duties": "worker"}
+        ec2.run_instances(
+            ImageId=ec2.describe_images()["Images"][0]["ImageId"],
+            InstanceType="t3.medium",
+            SubnetId=subnet,
+            MinCount=1,
+            MaxCount=1,
+            TagSpecifications=[
+                {"ResourceType": "instance", "Tags": [{"Key": key, "Value": tags[key]} for key in tags]}
+            ],
+        )
     for cidr, key, value in (
         ("10.60.0.0/16", "Name", "taken-vpc"),
         ("10.61.0.0/16", "freehold:environment", "twice"),
         ("10.62.0.0/16", "freehold:environment", "twice"),
         ("10.40.0.0/16", "freehold:environment", "there"),
     ):
-        tags = [{"ResourceType": "vpc", "Tags": [{"Key": key, "Value": value}]}]
-        ec2.create_vpc(CidrBlock=cidr, TagSpecifications=tags)
+        named = [{"ResourceType": "vpc", "Tags": [{"Key": key, "Value": value}]}]
+        ec2.create_vpc(CidrBlock=cidr, TagSpecifications=named)
     plays = []
     for number, (role, variables, _words) in enumerate(CASES.values()):
         play = api.play([f"{role}/preflight"], **variables)
