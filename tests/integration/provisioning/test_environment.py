@@ -133,6 +133,7 @@ def test_the_entrance_redirects_and_hides_the_execution_api(api: Api) -> None:
     balancer = elb.describe_load_balancers(Names=["lab-airflow"])["LoadBalancers"][0]
     listeners = elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]
     by_port = {listener["Port"]: listener for listener in listeners}
+    assert set(by_port) == {80, 443}
     assert by_port[80]["DefaultActions"][0]["RedirectConfig"]["Protocol"] == "HTTPS"
     assert "TLS13" in by_port[443]["SslPolicy"]
     rules = elb.describe_rules(ListenerArn=by_port[443]["ListenerArn"])["Rules"]
@@ -144,6 +145,21 @@ def test_the_entrance_redirects_and_hides_the_execution_api(api: Api) -> None:
     assert attributes["idle_timeout.timeout_seconds"] == "300"
     assert attributes["routing.http2.enabled"] == "true"
     assert attributes["routing.http.drop_invalid_header_fields.enabled"] == "true"
+
+
+def open_the_entrance(api: Api) -> None:
+    """What nobody should do by hand: a way around TLS, and one to the execution API."""
+    elb = api.client("elbv2")
+    balancer = elb.describe_load_balancers(Names=["lab-airflow"])["LoadBalancers"][0]["LoadBalancerArn"]
+    forward = {"Type": "forward", "TargetGroupArn": target_group(api)}
+    elb.create_listener(LoadBalancerArn=balancer, Port=8080, Protocol="HTTP", DefaultActions=[forward])
+    [secure] = [
+        listener["ListenerArn"]
+        for listener in elb.describe_listeners(LoadBalancerArn=balancer)["Listeners"]
+        if listener["Port"] == 443
+    ]
+    execution = {"Field": "path-pattern", "Values": ["/execution/*"]}
+    elb.create_rule(ListenerArn=secure, Priority=5, Conditions=[execution], Actions=[forward])
 
 
 def test_host_keys_come_from_the_console(api: Api) -> None:
@@ -181,6 +197,7 @@ def test_what_is_lost_or_changed_by_hand_is_set_right_while_the_environment_grow
     groups = ec2.describe_security_groups(Filters=OURS)["SecurityGroups"]
     worker = next(group["GroupId"] for group in groups if group["GroupName"] == "lab-worker")
     ec2.authorize_security_group_ingress(GroupId=worker, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="0.0.0.0/0")
+    open_the_entrance(api)
     fleet = api.variables()["hosts_fleet"]
     provision(api, hosts_fleet=[*fleet[:2], {**fleet[2], "count": 3}], **GROWN)
 
@@ -193,6 +210,7 @@ def test_what_is_lost_or_changed_by_hand_is_set_right_while_the_environment_grow
     assert "lab-worker-3" in after
     assert len(private_names(api)) == len(after) + 2
     test_nobody_but_the_clients_comes_in_from_outside(api)
+    test_the_entrance_redirects_and_hides_the_execution_api(api)
 
 
 def test_what_was_made_and_what_was_there_is_protected_now(api: Api) -> None:
