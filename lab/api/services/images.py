@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from moto.ec2.models.amis import Ami
+from moto.ec2.models.amis import Ami, AmiBackend
 
 from lab.api.patching import wraps
 
@@ -20,6 +20,15 @@ def _complete_the_image(original: Any, image: Any, *args: Any, **kwargs: Any) ->
     image.owner_alias = None
     image.ena_support = True
     image.imds_support = "v2.0"
+
+
+@wraps(AmiBackend, "describe_images")
+def _filter_named_images(
+    original: Any, backend: Any, ami_ids: list[str] | None = None, *others: Any, **more: Any
+) -> list[Any]:
+    """moto asks nothing else of an image that is named."""
+    fitting: list[Any] = original(backend, None, *others, **more)
+    return [image for image in original(backend, ami_ids) if image in fitting] if ami_ids else fitting
 
 
 def _block_device_mappings(image: Any) -> list[dict[str, Any]]:

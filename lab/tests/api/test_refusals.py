@@ -48,6 +48,11 @@ def test_who_looks_for_debians_images_finds_no_virtual_machine(running: RunningL
     assert [image["ImageId"] for image in found] == [IMAGES["x86_64"]]
     (virtual,) = ec2.describe_images(ImageIds=[names.VIRTUAL_MACHINE_IMAGE])["Images"]
     assert (virtual["State"], virtual["Architecture"]) == ("available", "x86_64")
+    # A named image must fit the filters and be of an owner who is asked for, too.
+    named = {"ImageIds": [IMAGES["x86_64"]]}
+    assert ec2.describe_images(**named, Owners=["136693071363"], Filters=filters)["Images"] == found
+    assert ec2.describe_images(**named, Filters=[{"Name": "architecture", "Values": ["arm64"]}])["Images"] == []
+    assert ec2.describe_images(**named, Owners=["self"])["Images"] == []
 
 
 def test_a_client_token_launches_once(launch: Callable[..., Any], network: Network) -> None:
