@@ -44,7 +44,7 @@ class Run:
 class Api:
     """The lab's API in a process of its own, and plays that talk to it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **more: str) -> None:
         self.home = home
         self.state = home / "state"
         self.state.mkdir()
@@ -58,7 +58,7 @@ class Api:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "lab.api"],
                 cwd=ROOT,
-                env={**os.environ, **off, **settings, "LAB_UNATTENDED": "1"},
+                env={**os.environ, **off, **settings, "LAB_UNATTENDED": "1", **more},
                 stdout=log,
                 stderr=log,
             )
@@ -207,9 +207,9 @@ class Api:
 
 
 @contextlib.contextmanager
-def running(home: Path) -> Iterator[Api]:
-    """An API of an account of its own, for as long as it is needed."""
-    found = Api(home)
+def running(home: Path, **more: str) -> Iterator[Api]:
+    """An API of an account of its own, for as long as it is needed, with I(more) in its environment."""
+    found = Api(home, **more)
     try:
         found.start()
         yield found
