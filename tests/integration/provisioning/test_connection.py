@@ -143,6 +143,12 @@ def test_an_inventory_that_sees_the_hosts_is_used(api: Api, host: str, tmp_path:
     assert run.code == 0, run.output
 
 
+def test_an_environment_that_is_not_there_is_refused(api: Api) -> None:
+    said = sentence(api.run([api.play(["environment"], environment_name="nowhere")]))
+    assert f"There is no environment 'nowhere' in {REGION}; run site.yml first" in said
+    assert "environment_name" in said
+
+
 @pytest.mark.parametrize("mistake", [{"secret_key": "another"}, {"regions": ["eu-central-1"]}])
 def test_an_inventory_that_does_not_see_the_hosts_is_refused(
     api: Api, host: str, tmp_path: Path, mistake: dict[str, Any]

@@ -12,6 +12,15 @@ from tests.integration.provisioning.conftest import Api
 
 HOST: dict[str, Any] = {"instance_type": "t3.medium", "volume_gib": 20, "count": 1}
 ALL_DUTIES = ["webserver", "scheduler", "worker"]
+# A VPC that is nobody's, with a subnet in two zones each; what they are called is known when they are made.
+MADE = "(lookup('ansible.builtin.file', hosts_public_key_file | dirname ~ '/made.json') | from_json)"
+THEIR_VPC: dict[str, Any] = {
+    "network_existing_vpc_id": f"{{{{ {MADE}.vpc }}}}",
+    "network_existing_public_subnet_ids": f"{{{{ {MADE}.subnets }}}}",
+    "network_existing_private_subnet_ids": f"{{{{ {MADE}.subnets }}}}",
+}
+NOT_THEIRS = ["subnet-1", "subnet-2"]
+PLAN = {"reservations_fleet": "{{ hosts_fleet }}", "reservations_database_instance_class": "db.t4g.medium"}
 
 # name of the case: (role, variables, words of the sentence)
 CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
@@ -61,11 +70,27 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         },
         ["vpc-0", "network_existing_vpc_id"],
     ),
+    "a VPC beside the one there is": (
+        "network",
+        {**THEIR_VPC, "environment_name": "there"},
+        ["already lives in the VPC vpc-", "network_existing_vpc_id", "environment_name"],
+    ),
+    "public subnets of another VPC": (
+        "network",
+        {**THEIR_VPC, "network_existing_public_subnet_ids": NOT_THEIRS},
+        ["network_existing_public_subnet_ids", "found none of them"],
+    ),
+    "private subnets of another VPC": (
+        "network",
+        {**THEIR_VPC, "network_existing_private_subnet_ids": NOT_THEIRS},
+        ["network_existing_private_subnet_ids", "found none of them"],
+    ),
     "a VPC without its subnets": (
         "network",
         {"network_existing_vpc_id": "vpc-0"},
         ["network_existing_public_subnet_ids"],
     ),
+    "an environment without a name": ("environment", {"environment_name": None}, ["environment_name is not set"]),
     "an unknown duty": (
         "identity",
         {"hosts_fleet": [{**HOST, "name": "all", "duties": ["master"]}]},
@@ -99,6 +124,7 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         },
         ["no host with the duty worker", "hosts_fleet"],
     ),
+    "no fleet": ("hosts", {"hosts_fleet": []}, ["no host with the duty scheduler, webserver, worker", "hosts_fleet"]),
     "two entries of one name": (
         "hosts",
         {"hosts_fleet": [{**HOST, "name": "all", "duties": ALL_DUTIES}] * 2},
@@ -119,12 +145,41 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"environment_name": "twins"},
         ["'twins' is called twins-worker-1: terminate the one that is too much."],
     ),
+    "one image for two architectures": (
+        "hosts",
+        {
+            "hosts_image_id": "ami-0deb130000000ad64",
+            "hosts_fleet": [
+                {**HOST, "name": "all", "duties": ALL_DUTIES},
+                {**HOST, "name": "arm", "duties": ["worker"], "instance_type": "t4g.medium"},
+            ],
+        },
+        ["arm64 and x86_64", "hosts_image_id"],
+    ),
+    "an image of another architecture": (
+        "hosts",
+        {
+            "hosts_image_id": "ami-0deb130000000ad64",
+            "hosts_fleet": [{**HOST, "name": "arm", "duties": ALL_DUTIES, "instance_type": "t4g.medium"}],
+        },
+        ["no machine image ami-0deb130000000ad64 for arm64: change hosts_image_id."],
+    ),
     "no key file": ("hosts", {"hosts_public_key_file": "/none/key.pub"}, ["/none/key.pub", "hosts_public_key_file"]),
     "no such image": ("hosts", {"hosts_image_name": "debian-99-*"}, ["debian-99-*", "hosts_image_name"]),
     "no certificate": (
         "certificate",
         {"certificate_domain_name": ""},
         ["certificate_domain_name", "certificate_existing_arn"],
+    ),
+    "a certificate that nobody can validate": (
+        "certificate",
+        {"certificate_zone": ""},
+        ["airflow.freehold.localhost is validated in Route 53", "certificate_zone"],
+    ),
+    "a name too long for a certificate": (
+        "certificate",
+        {"certificate_domain_name": "a" * 50 + ".freehold.localhost"},
+        ["69 characters", "certificate_domain_name"],
     ),
     "a certificate of another zone": (
         "certificate",
@@ -142,6 +197,80 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         ["32 characters", "environment_name"],
     ),
     "an unknown scheme": ("load_balancer", {"load_balancer_scheme": "public"}, ["load_balancer_scheme"]),
+    "health checks too often": (
+        "load_balancer",
+        {"load_balancer_health_interval": 4},
+        ["load_balancer_health_interval is 4", "5 to 300"],
+    ),
+    "no idle second": ("load_balancer", {"load_balancer_idle_timeout": 0}, ["load_balancer_idle_timeout is 0"]),
+    "a name too long for EFS": (
+        "filesystem",
+        {"environment_name": "a" * 60},
+        ["64 characters", "environment_name"],
+    ),
+    "more replicas than ElastiCache has": ("broker", {"broker_replicas": 6}, ["broker_replicas is 6", "0 to 5"]),
+    "a repository in capitals": (
+        "registry",
+        {"registry_repository": "Airflow"},
+        ["registry_repository is 'Airflow'"],
+    ),
+    "a secret's name with a space": ("secrets", {"secrets_prefix": "free hold"}, ["secrets_prefix is 'free hold'"]),
+    "a secret named twice": (
+        "secrets",
+        {"secrets_generated": [{"name": "one", "length": 32}] * 2},
+        ["secrets_generated names a secret twice"],
+    ),
+    "too short a way back": (
+        "teardown",
+        {"teardown_confirmation": "lab", "teardown_recovery_days": 3},
+        ["teardown_recovery_days is 3", "7 to 30"],
+    ),
+    "reservations for nothing": (
+        "reservations",
+        {**PLAN, "reservations_price_limit": 0},
+        ["reservations_price_limit is 0"],
+    ),
+    "no reservation at all": ("reservations", {**PLAN, "reservations_max_count": 0}, ["reservations_max_count is 0"]),
+    "more coverage than there is": (
+        "reservations",
+        {**PLAN, "reservations_minimum_coverage": 101},
+        ["reservations_minimum_coverage is 101"],
+    ),
+    "reservations for half a type": (
+        "reservations",
+        {**PLAN, "reservations_fleet": [{**HOST, "name": "a", "duties": ALL_DUTIES, "instance_type": "medium"}] * 2},
+        ["hosts_fleet has the instance type medium, but"],
+    ),
+    "reservations for half a class": (
+        "reservations",
+        {**PLAN, "reservations_database_instance_class": "t4g.medium"},
+        ["database_instance_class is 't4g.medium'"],
+    ),
+    "reservations for half a node": (
+        "reservations",
+        {**PLAN, "reservations_broker_kind": "elasticache", "reservations_broker_node_type": "t4g.micro"},
+        ["broker_node_type is 't4g.micro'"],
+    ),
+    "a notice in the past": (
+        "reservations",
+        {**PLAN, "reservations_notice_days": -1},
+        ["reservations_notice_days is -1"],
+    ),
+    "more schedulers than MWAA has": (
+        "reservations",
+        {**PLAN, "reservations_mwaa_schedulers": 6},
+        ["reservations_mwaa_schedulers", "at most 5"],
+    ),
+    "more workers than mw1.micro has": (
+        "reservations",
+        {**PLAN, "reservations_mwaa_class": "mw1.micro", "reservations_mwaa_workers": 2},
+        ["mw1.micro has one worker", "reservations_mwaa_class"],
+    ),
+    "prices older than none": (
+        "reservations",
+        {**PLAN, "reservations_price_cache_days": -1},
+        ["reservations_price_cache_days is -1"],
+    ),
     "a repository without its owner": (
         "ci_access",
         {"ci_access_repositories": [{"repository": "dags"}]},
@@ -178,6 +307,12 @@ CASES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         ["7200", "ci_access_tunnel_seconds"],
     ),
     "no such zone": ("dns", {"dns_create_zone": False}, ["freehold.localhost", "dns_zone"]),
+    "two zones of one name": (
+        "dns",
+        {"dns_zone": "twice.example", "dns_name": "airflow.twice.example"},
+        ["2 public zones called twice.example"],
+    ),
+    "a name too long for DNS": ("dns", {"environment_name": "a" * 64}, ["63 characters", "environment_name"]),
     "a name of another zone": ("dns", {"dns_name": "airflow.example.org"}, ["airflow.example.org", "dns_name"]),
 }
 
@@ -187,13 +322,19 @@ def refusals(api: Api) -> dict[str, str]:
     """Run every case, all in one process, and return what each said."""
     ec2 = api.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
-    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.99.0.0/24")["Subnet"]["SubnetId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone)["Subnet"]["SubnetId"]
+        for cidr, zone in (("10.99.0.0/24", "eu-west-1a"), ("10.99.1.0/24", "eu-west-1b"))
+    ]
+    (api.home / "made.json").write_text(json.dumps({"vpc": vpc, "subnets": subnets}))
+    for number in range(2):
+        api.client("route53").create_hosted_zone(Name="twice.example", CallerReference=str(number))
     for name in ("twins-webserver-1", "twins-worker-1", "twins-worker-1"):
         tags = {"Name": name, "freehold:environment": "twins", "freehold:duties": "worker"}
         ec2.run_instances(
             ImageId=ec2.describe_images()["Images"][0]["ImageId"],
             InstanceType="t3.medium",
-            SubnetId=subnet,
+            SubnetId=subnets[0],
             MinCount=1,
             MaxCount=1,
             TagSpecifications=[
@@ -211,6 +352,7 @@ def refusals(api: Api) -> dict[str, str]:
     plays = []
     for number, (role, variables, _words) in enumerate(CASES.values()):
         play = api.play([f"{role}/preflight"], **variables)
+        play["vars"] = {name: value for name, value in play["vars"].items() if value is not None}
         said = {"content": "{{ ansible_failed_result | to_json }}", "dest": str(api.home / f"{number}.json")}
         note = {"name": "Note what was said", "ansible.builtin.copy": {**said, "mode": "0600"}}
         play["tasks"] = [{"name": "Try", "block": play["tasks"], "rescue": [note]}]

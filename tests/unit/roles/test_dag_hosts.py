@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the playbooks about DAGs do with the report of an earlier run."""
+"""What the playbooks about DAGs do with the report of an earlier run, and where no scheduler answers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,23 @@ import yaml
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def begin(folder: Path, **given: Any) -> None:
-    """Run the first play of dag_hosts.yml."""
+def run(folder: Path, number: int, inventory: str, **given: Any) -> tuple[int, str]:
+    """Run one play of dag_hosts.yml; return the exit status and what was printed."""
     book = folder / "books" / "play.yml"
     book.parent.mkdir()
-    book.write_text(yaml.safe_dump(yaml.safe_load((ROOT / "playbooks" / "dag_hosts.yml").read_text())[:1]))
+    book.write_text(yaml.safe_dump([yaml.safe_load((ROOT / "playbooks" / "dag_hosts.yml").read_text())[number]]))
     program = str(Path(sys.executable).with_name("ansible-playbook"))
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    command = [program, "-i", "localhost,", "-e", json.dumps({**local, **given}), str(book)]
+    command = [program, "-i", inventory, "-e", json.dumps({**local, **given}), str(book)]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def begin(folder: Path, **given: Any) -> None:
+    """Run the first play of dag_hosts.yml."""
+    code, said = run(folder, 0, "localhost,", **given)
+    assert code == 0, said
 
 
 def test_the_report_of_an_earlier_run_goes(tmp_path: Path) -> None:
@@ -53,3 +59,19 @@ def test_a_folder_that_is_named_by_mistake_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("given", [{}, {"dags_report": ""}, {"dags_report": "/nowhere/report.json"}])
 def test_where_there_is_none_nothing_is_removed(tmp_path: Path, given: dict[str, str]) -> None:
     begin(tmp_path, **given)
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        ({"scheduler": {"hosts": {"one": {}, "two": {}}}}, "No host with the duty scheduler answers (one, two), so"),
+        ({}, "No host with the duty scheduler answers (none is running), so"),
+        ({"dags_publisher": {"hosts": {"one": {}}}}, ""),
+    ],
+)
+def test_without_a_scheduler_nothing_is_done(tmp_path: Path, groups: dict[str, Any], words: str) -> None:
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(yaml.safe_dump({"all": {"hosts": {"localhost": {}}, "children": groups}}))
+    code, said = run(tmp_path, -1, str(inventory))
+    assert (code != 0) == bool(words)
+    assert words in said

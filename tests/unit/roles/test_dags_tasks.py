@@ -175,6 +175,21 @@ def test_what_is_published_is_looked_at_and_gone_back_to(role: Role) -> None:
     assert Store(role.shared).pointer().release == "aaa"
 
 
+@pytest.mark.parametrize(
+    ("pointer", "words"),
+    [
+        (None, "No release is published in {folder}: run playbooks/dag-sync.yml."),
+        ("{", "It is not known which release is current, the pointer can't be read: "),
+    ],
+)
+def test_nothing_is_proved_of_no_release(role: Role, pointer: str | None, words: str) -> None:
+    if pointer is not None:
+        (role.shared / "current").write_text(pointer)
+    facts, said = role.run("current")
+    assert facts["dags_wanted"] is None
+    assert words.format(folder=role.shared) in said
+
+
 def test_a_check_run_moves_nothing(role: Role) -> None:
     publish(role.shared, stream("aaa", TREE))
     publish(role.shared, stream("bbb", TREE | {"b.py": b"b"}))

@@ -57,6 +57,10 @@ def plays(tmp_path: Path) -> Plays:
 HERE = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 
 
+DIGEST = "registry/airflow@sha256:" + "0" * 64
+# What Ansible sets where a role is included by another one.
+PARENT = {"ansible_parent_role_names": ["worker"]}
+
 # ---- hosts that can't pull ----------------------------------------------------------------------------------
 
 
@@ -68,6 +72,40 @@ def test_a_host_that_can_not_pull_the_image_ends_the_run(plays: Plays) -> None:
     assert code != 0
     docker.write_text("#!/bin/sh\nexec test $2 = pull\n")
     code, said = plays.run("component", "image", {"host": HERE}, component_image="registry/airflow@sha256:0")
+    assert (code, said) == (0, [])
+
+
+# ---- settings that can't work ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("role", "variables", "words"),
+    [
+        ("valkey", {"valkey_password_sha256": "secret"}, "valkey_password_sha256 must be the SHA-256"),
+        ("component", {"component_image": DIGEST}, "component is an internal role and cannot be invoked directly."),
+        (
+            "component",
+            {"component_image": "registry/airflow:3", **PARENT},
+            "component_image (registry/airflow:3) is not pinned",
+        ),
+    ],
+)
+def test_settings_that_can_not_work_are_refused(plays: Plays, role: str, variables: dict[str, Any], words: str) -> None:
+    code, [said] = plays.run(role, "preflight", {"host": HERE}, **variables)
+    assert code != 0
+    assert said.startswith(words)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"component_image": DIGEST},
+        # As `-e` gives a switch.
+        {"component_image": "registry/airflow:3", "component_allow_image_tag": "true"},
+    ],
+)
+def test_an_image_that_nobody_can_move_is_taken(plays: Plays, variables: dict[str, Any]) -> None:
+    code, said = plays.run("component", "preflight", {"host": HERE}, **variables, **PARENT)
     assert (code, said) == (0, [])
 
 
