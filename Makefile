@@ -185,8 +185,9 @@ test-all: setup ## All of these and the slow ones, and docs/tests.md anew; takes
 	@python tools/test_all.py docs/tests.md lint sanity docs-check collection unit integration bundle acceptance-all
 
 .PHONY: mutate
-mutate: setup ## Delete lines one at a time and see whether a test notices; writes docs/mutation.md, takes hours
+mutate: setup ## Delete lines one at a time and see whether a test notices; writes docs/mutation*.md, takes hours
 	@tools/bootstrap test
+	python tools/mutate.py --every 'templates/.*[.](service|mount)' docs/mutation-units.md
 	python tools/mutate.py docs/mutation.md
 
 .PHONY: bench

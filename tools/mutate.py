@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Delete single lines of roles and plugins, one at a time, and see whether a test notices.
 
-    tools/mutate.py [--seed NUMBER] [--count NUMBER] [--only WORD] [--quick] PAGE
+    tools/mutate.py [--seed NUMBER] [--count NUMBER] [--every PATTERN] [--quick] PAGE
 
 Lines are drawn at random, a third each from roles/*/templates, roles/*/tasks and plugins. The same seed draws the same
-lines, of another commit those that it still has. Blank lines, comments, documentation, and keys that only say how a
+lines, of another commit those that it still has. With ``--every`` nothing is drawn: it is every line of those files in
+which a regular expression finds itself in the path. Blank lines, comments, documentation, and keys that only say how a
 task is shown are no candidates. Each deletion is made in a clone of the last commit below build/mutate, and judged
 there by tests of growing cost (`judges`), until the first one fails.
 
@@ -55,7 +56,7 @@ SCENARIOS = {
 UNINSTALLING = ("uninstall", "forget")
 ROW = re.compile(r"^\| `(?P<file>[^`]+)` (?P<number>\d+) \| (?P<judge>[^|]+) \| (?P<seconds>\d+) \|$")
 SURVIVOR = re.compile(r"^\* `(?P<file>[^`]+)` (?P<number>\d+), `` (?P<text>.*?) ``: (?P<reason>.*)$")
-MADE = re.compile(r"^Seed (?P<seed>\d+), commit (?P<commit>[0-9a-f]+)\.$", re.MULTILINE)
+MADE = re.compile(r"^(?P<origin>.+), commit (?P<commit>[0-9a-f]+)\.$", re.MULTILINE)
 NO_REASON = "no reason known"
 
 
@@ -124,15 +125,17 @@ def candidates(file: str, source: str) -> Iterator[Line]:
             yield Line(file, number, bare)
 
 
+def lines_below(folder: str, pattern: str = "") -> list[Line]:
+    """The lines of the last commit in files below a folder, or those whose path a regular expression is found in."""
+    files = git("ls-tree", "-r", "--name-only", "HEAD").splitlines()
+    matching = [file for file in files if below(file, folder) and re.search(pattern, file)]
+    return [line for file in matching for line in candidates(file, git("show", f"HEAD:{file}"))]
+
+
 def sample(seed: int, count: int) -> list[Line]:
     """Lines of the last commit, as many of each stratum; the cheap ones to judge come first."""
-    found = []
-    files = git("ls-tree", "-r", "--name-only", "HEAD").splitlines()
-    for index, folder in enumerate(STRATA):
-        matching = [file for file in files if below(file, folder)]
-        lines = [line for file in matching for line in candidates(file, git("show", f"HEAD:{file}"))]
-        share = count // len(STRATA) + (index < count % len(STRATA))
-        found.append(drawn(lines, seed)[:share])
+    shares = [count // len(STRATA) + (index < count % len(STRATA)) for index in range(len(STRATA))]
+    found = [drawn(lines_below(folder), seed)[:share] for folder, share in zip(STRATA, shares, strict=True)]
     templates, tasks, plugins = found
     return [*plugins, *templates, *tasks]
 
@@ -248,7 +251,7 @@ def judged(line: Line, notices: Callable[[Judge], bool], sound: set[tuple[str, .
     return Verdict(line, caught.name if caught else "", round(time.monotonic() - begin))
 
 
-def page(verdicts: list[Verdict], reasons: dict[tuple[str, str], str], seed: int, commit: str, wanted: int) -> str:
+def page(verdicts: list[Verdict], reasons: dict[tuple[str, str], str], origin: str, commit: str, wanted: int) -> str:
     """The page, in Markdown."""
     survivors = [verdict for verdict in verdicts if not verdict.judge]
     caught = len(verdicts) - len(survivors)
@@ -258,12 +261,13 @@ def page(verdicts: list[Verdict], reasons: dict[tuple[str, str], str], seed: int
             "# What tests notice",
             "",
             "Single lines of roles and plugins were deleted, one at a time, and the tests run until one failed.",
-            "Written by `make mutate`, which draws lines at random, a third each from templates, tasks and plugins.",
+            "Written by `make mutate`, which draws lines at random, a third each from templates, tasks and plugins,",
+            "and takes every line of systemd's units.",
             "",
-            f"Seed {seed}, commit {commit}.",
+            f"{origin}, commit {commit}.",
             "",
             f"**{caught} of {len(verdicts)} deletions were noticed, {share} %.**"
-            + ("" if len(verdicts) == wanted else f" The run is not finished: {wanted} lines were drawn."),
+            + ("" if len(verdicts) == wanted else f" The run is not finished: it has {wanted} lines."),
             "",
             "## Survivors",
             "",
@@ -293,9 +297,9 @@ def changed_since(commit: str) -> list[str] | None:
 
 
 def known(
-    text: str, lines: Iterable[Line], seed: int, changed: Callable[[str], list[str] | None]
+    text: str, lines: Iterable[Line], origin: str, changed: Callable[[str], list[str] | None]
 ) -> tuple[list[Verdict], dict[tuple[str, str], str]]:
-    """What an earlier page tells: reasons, and those verdicts of the same seed that still hold.
+    """What an earlier page tells: reasons, and those verdicts of the same origin that still hold.
 
     A deletion that was noticed is noticed by later tests, too, while its role or file of plugins is the same.
     """
@@ -305,7 +309,7 @@ def known(
         if told and told["reason"] != NO_REASON:
             reasons[told["file"], told["text"]] = told["reason"]
     made = MADE.search(text)
-    differing = changed(made["commit"]) if made and int(made["seed"]) == seed else None
+    differing = changed(made["commit"]) if made and made["origin"] == origin else None
     if differing is None:
         return [], reasons
     files = [file for file in differing if not file.startswith(UNJUDGED)]
@@ -341,18 +345,23 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("page", type=Path)
     parser.add_argument("--seed", type=int, default=20261123)
     parser.add_argument("--count", type=int, default=60)
-    parser.add_argument("--only", default="", help="judge only lines of files whose path has this in it")
+    parser.add_argument("--every", default="", help="every line of the files whose path has this in it; a pattern")
     parser.add_argument("--quick", action="store_true", help="leave what only tests on hosts can notice for later")
     asked = parser.parse_args(arguments)
     commit = git("rev-parse", "--short", "HEAD")
-    lines = sample(asked.seed, asked.count)
+    origin = f"Every line of `{asked.every}`" if asked.every else f"Seed {asked.seed}"
+    lines = (
+        [line for folder in STRATA for line in lines_below(folder, asked.every)]
+        if asked.every
+        else sample(asked.seed, asked.count)
+    )
     earlier = asked.page.read_text(encoding="utf-8") if asked.page.exists() else ""
-    verdicts, reasons = known(earlier, lines, asked.seed, changed_since)
+    verdicts, reasons = known(earlier, lines, origin, changed_since)
     done = {verdict.line for verdict in verdicts}
     sound: set[tuple[str, ...]] = set()
     prepare()
     for line in lines:
-        if line in done or asked.only not in line.file:
+        if line in done:
             continue
         print(f"{line.words}: {line.text}", flush=True)
         verdict = judged(line, fails_quickly if asked.quick else fails, sound)
@@ -361,7 +370,7 @@ def main(arguments: list[str]) -> int:
             continue
         verdicts.append(verdict)
         print(f"    noticed by {verdict.judge or 'NOBODY'} after {verdict.seconds} s", flush=True)
-        asked.page.write_text(page(verdicts, reasons, asked.seed, commit, len(lines)), encoding="utf-8")
+        asked.page.write_text(page(verdicts, reasons, origin, commit, len(lines)), encoding="utf-8")
     caught = sum(bool(verdict.judge) for verdict in verdicts)
     print(f"{caught} of {len(verdicts)} deletions were noticed")
     return int(caught * 100 < DEMANDED * len(verdicts))

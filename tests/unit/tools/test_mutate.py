@@ -50,6 +50,26 @@ def test_a_seed_draws_the_same_lines_of_each_stratum() -> None:
     assert sorted(kinds) == ["plugins"] * 2 + ["tasks"] * 2 + ["templates"] * 3
 
 
+def test_every_line_of_some_files_can_be_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(mutate, "prepare", lambda: None)
+    monkeypatch.setattr(mutate, "judged", lambda line, *_: mutate.Verdict(line, "unit tests", 7))
+    page = tmp_path / "page.md"
+    assert mutate.main(["--every", r"/efs[.]mount", str(page)]) == 0
+    assert "/efs.mount.j2` " in capsys.readouterr().out
+    text = page.read_text()
+    unit = (mutate.ROOT / "roles" / "efs" / "templates" / "efs.mount.j2").read_text().splitlines()
+    numbers = [number for number, line in enumerate(unit, 1) if line and line[0] not in "#{"]
+    assert [f"| `roles/efs/templates/efs.mount.j2` {number} | unit tests | 7 |" for number in numbers] == [
+        row for row in text.splitlines() if row.startswith("| `")
+    ]
+    assert "Every line of `/efs[.]mount`, commit " in text
+    # What the page tells is not asked again.
+    mutate.main(["--every", r"/efs[.]mount", str(page)])
+    assert "/efs.mount.j2` " not in capsys.readouterr().out
+
+
 def test_another_line_changes_nothing_about_those_that_are_drawn() -> None:
     lines = [mutate.Line("plugins/a.py", number, f"x = {number % 7}") for number in range(1, 40)]
     moved = [mutate.Line("plugins/a.py", number + 1, f"x = {number % 7}") for number in range(1, 40)]
@@ -120,7 +140,7 @@ def test_what_no_quick_judge_notices_is_left_out_of_the_page(
     text = page.read_text()
     assert "| `plugins/a.py` 3 | unit tests | 7 |" in text
     assert "b.yml" not in text
-    assert "**1 of 1 deletions were noticed, 100 %.** The run is not finished: 2 lines were drawn." in text
+    assert "**1 of 1 deletions were noticed, 100 %.** The run is not finished: it has 2 lines." in text
     # A run with all judges goes on with what is left.
     assert mutate.main([str(page)]) == 1
     assert "| `roles/a/tasks/b.yml` 4 | nobody | 7 |" in page.read_text()
@@ -129,24 +149,24 @@ def test_what_no_quick_judge_notices_is_left_out_of_the_page(
 def test_the_page_remembers_verdicts_while_they_hold_and_reasons_for_longer() -> None:
     lines = [mutate.Line("plugins/a.py", 3, "x = 1"), mutate.Line("roles/a/tasks/b.yml", 4, "when: `y`")]
     verdicts = [mutate.Verdict(lines[0], "unit tests", 7), mutate.Verdict(lines[1], "", 90)]
-    text = mutate.page(verdicts, {("roles/a/tasks/b.yml", "when: `y`"): "it is so"}, 5, "abc123", 3)
-    assert "**1 of 2 deletions were noticed, 50 %.** The run is not finished: 3 lines were drawn." in text
+    text = mutate.page(verdicts, {("roles/a/tasks/b.yml", "when: `y`"): "it is so"}, "Seed 5", "abc123", 3)
+    assert "**1 of 2 deletions were noticed, 50 %.** The run is not finished: it has 3 lines." in text
     assert "* `roles/a/tasks/b.yml` 4, `` when: `y` ``: it is so" in text
     reasons = {("roles/a/tasks/b.yml", "when: `y`"): "it is so"}
 
-    def after(*files: str, seed: int = 5) -> tuple[list[mutate.Verdict], dict[tuple[str, str], str]]:
-        return mutate.known(text, lines, seed, {"abc123": list(files)}.get)
+    def after(*files: str, origin: str = "Seed 5") -> tuple[list[mutate.Verdict], dict[tuple[str, str], str]]:
+        return mutate.known(text, lines, origin, {"abc123": list(files)}.get)
 
     assert after() == (verdicts, reasons)
     assert after("docs/mutation.md", "README.md") == (verdicts, reasons)
     # More tests may notice more.
     assert after("docs/mutation.md", "tests/unit/test_a.py") == (verdicts[:1], reasons)
-    assert mutate.known(text, lines, 5, lambda _commit: None) == ([], reasons)
-    assert after(seed=6) == ([], reasons)
+    assert mutate.known(text, lines, "Seed 5", lambda _commit: None) == ([], reasons)
+    assert after(origin="Seed 6") == ([], reasons)
     # A role stands for itself, and a file of plugins.
     assert [verdict.line for verdict in after("plugins/a.py")[0]] == []
     assert [verdict.line for verdict in after("plugins/b.py")[0]] == lines[:1]
-    text = mutate.page([verdicts[0], mutate.Verdict(lines[1], "molecule", 90)], {}, 5, "abc123", 3)
+    text = mutate.page([verdicts[0], mutate.Verdict(lines[1], "molecule", 90)], {}, "Seed 5", "abc123", 3)
     assert [verdict.line for verdict in after("roles/b/handlers/main.yml")[0]] == lines
     assert [verdict.line for verdict in after("roles/a/handlers/main.yml")[0]] == lines[:1]
 
