@@ -187,8 +187,10 @@ test-all: setup ## All of these and the slow ones, and docs/tests.md anew; takes
 .PHONY: mutate
 mutate: setup ## Delete lines one at a time and see whether a test notices; writes docs/mutation*.md, takes hours
 	@tools/bootstrap test
-	python tools/mutate.py --every 'templates/.*[.](service|mount)' docs/mutation-units.md
-	python tools/mutate.py docs/mutation.md
+	status=0
+	python tools/mutate.py --every 'templates/.*[.](service|mount)' docs/mutation-units.md || status=$$?
+	python tools/mutate.py docs/mutation.md || status=$$?
+	exit $$status
 
 .PHONY: bench
 bench: setup ## Measure: fresh machine to green run, second run, seconds per task, memory, DAGs, reservations

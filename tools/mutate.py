@@ -355,6 +355,8 @@ def main(arguments: list[str]) -> int:
         if asked.every
         else sample(asked.seed, asked.count)
     )
+    if not lines:
+        parser.error(f"no line is in a file whose path has {asked.every}")
     earlier = asked.page.read_text(encoding="utf-8") if asked.page.exists() else ""
     verdicts, reasons = known(earlier, lines, origin, changed_since)
     done = {verdict.line for verdict in verdicts}

@@ -59,12 +59,14 @@ def test_every_line_of_some_files_can_be_asked_for(
     assert mutate.main(["--every", r"/efs[.]mount", str(page)]) == 0
     assert "/efs.mount.j2` " in capsys.readouterr().out
     text = page.read_text()
-    unit = (mutate.ROOT / "roles" / "efs" / "templates" / "efs.mount.j2").read_text().splitlines()
+    unit = mutate.git("show", "HEAD:roles/efs/templates/efs.mount.j2").splitlines()
     numbers = [number for number, line in enumerate(unit, 1) if line and line[0] not in "#{"]
     assert [f"| `roles/efs/templates/efs.mount.j2` {number} | unit tests | 7 |" for number in numbers] == [
         row for row in text.splitlines() if row.startswith("| `")
     ]
     assert "Every line of `/efs[.]mount`, commit " in text
+    with pytest.raises(SystemExit, match="2"):
+        mutate.main(["--every", "no/such/file", str(page)])
     # What the page tells is not asked again.
     mutate.main(["--every", r"/efs[.]mount", str(page)])
     assert "/efs.mount.j2` " not in capsys.readouterr().out
