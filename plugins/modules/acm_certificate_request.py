@@ -217,7 +217,7 @@ def validation_records(certificate: dict[str, Any]) -> list[dict[str, Any]]:
 
 def wait_for(client: Any, waiter: str, arn: str, timeout: int | None = None) -> None:
     """Wait for a certificate; I(timeout) in seconds."""
-    config = {"WaiterConfig": {"Delay": 5, "MaxAttempts": max(1, timeout // 5)}} if timeout else {}
+    config = {"WaiterConfig": {"Delay": 5, "MaxAttempts": max(1, timeout // 5)}} if timeout is not None else {}
     CertificateWaiters().get_waiter(client, waiter).wait(CertificateArn=arn, **config)
 
 
@@ -231,7 +231,7 @@ def why_not_issued(last: Mapping[str, Any]) -> str:
         return f"it is {certificate['Status']} ({reason}), and the next run requests another one"
     if not validation_records(certificate):
         return "ACM has not named its validation records yet, so run again later"
-    return "its validation records are not seen in public DNS"
+    return "see that its validation records are in public DNS, or raise certificate_wait_timeout"
 
 
 def main() -> None:

@@ -173,7 +173,11 @@ def run_to_its_end(module: AnsibleModule, client: Client) -> dict[str, Any]:
     found, dag, error = wait_for(lambda: client.dag(dag_id), lambda answer: answer is not None, seconds)
     if dag is None or not found:
         reasons = [str(error)] if error else broken_files(client)
-        raise ApiError("\n".join([f"Airflow does not know the DAG {dag_id} after {seconds} s.", *reasons]))
+        raise ApiError(
+            "\n".join(
+                [f"Airflow does not know the DAG {dag_id} after {seconds} s (verification_parse_seconds).", *reasons]
+            )
+        )
     if module.check_mode:
         return {"changed": True}
     if dag["is_paused"]:
@@ -186,7 +190,9 @@ def run_to_its_end(module: AnsibleModule, client: Client) -> dict[str, Any]:
     result = {"run_id": run_id, "tasks": [summary(task) for task in tasks]}
     if not ended or run is None or run["state"] != "success":
         state = run["state"] if run else "unknown"
-        outcome = "failed" if ended else f"is still {state} after {module.params['timeout']} s"
+        outcome = (
+            "failed" if ended else f"is still {state} after {module.params['timeout']} s (verification_run_seconds)"
+        )
         why = explain(client, dag_id, run_id, tasks)
         module.fail_json(msg=f"The run {run_id} of {dag_id} {outcome}.\n{why}", **result)
     missing = missing_queues(tasks, module.params["queues"])

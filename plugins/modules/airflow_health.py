@@ -104,7 +104,8 @@ def main() -> None:
         module.fail_json(msg=str(refused), health={})
     if not done:
         why = str(error) if error else "; ".join(unhealthy(health, parts))
-        module.fail_json(msg=f"Airflow is not healthy after {module.params['timeout']} s: {why}", health=health or {})
+        after = f"{module.params['timeout']} s (verification_health_seconds)"
+        module.fail_json(msg=f"Airflow is not healthy after {after}: {why}", health=health or {})
     module.exit_json(changed=False, health=health)
 
 

@@ -157,7 +157,7 @@ def main() -> None:
     if silent:
         module.fail_json(
             msg=f"{', '.join(silent)} printed no SSH host keys on the console within {module.params['wait_timeout']}"
-            " seconds, so it did not boot to the end: look at its console output, or raise the time to wait.",
+            " seconds, so it did not boot to the end: look at its console output, or raise hosts_wait_timeout.",
             host_keys=keys,
         )
     module.exit_json(changed=False, host_keys=keys)

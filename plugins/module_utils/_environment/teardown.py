@@ -150,7 +150,8 @@ def _plural(kind: str) -> str:
 
 def _overdue(kind: str, remaining: Found, timeout: int) -> str:
     names = ", ".join(KINDS[kind].identify(item) for item in remaining)
-    return f"After {timeout} seconds AWS still has the {_plural(kind)} {names}; run the playbook again, or look why"
+    advice = "run the playbook again, or raise teardown_wait_timeout"
+    return f"After {timeout} seconds AWS still has the {_plural(kind)} {names}; {advice}"
 
 
 def in_order(kinds: dict[str, Kind]) -> list[str]:

@@ -104,13 +104,21 @@ def test_waiting_ends_when_the_certificate_is_issued(aws: Any, monkeypatch: pyte
     assert run(aws, wait=True)["certificate"]["status"] == "ISSUED"
 
 
-def test_a_certificate_that_never_gets_valid_is_said_in_words(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("seconds", "pauses"), [(10, 1), (0, 0)])
+def test_a_certificate_that_never_gets_valid_is_said_in_words(
+    aws: Any, monkeypatch: pytest.MonkeyPatch, seconds: int, pauses: int
+) -> None:
     run(aws)
-    monkeypatch.setattr("botocore.waiter.time.sleep", lambda _seconds: None)
-    result = run(aws, wait=True, wait_timeout=10)
+    waited: list[float] = []
+    monkeypatch.setattr("botocore.waiter.time.sleep", waited.append)
+    result = run(aws, wait=True, wait_timeout=seconds)
     assert result["failed"]
-    assert NAME in result["msg"]
-    assert "validation records" in result["msg"]
+    assert (
+        f"The certificate for {NAME} is not issued: see that its validation records are in public DNS, or raise"
+        in (result["msg"])
+    )
+    assert "certificate_wait_timeout" in result["msg"]
+    assert len(waited) == pauses
 
 
 @pytest.mark.parametrize(

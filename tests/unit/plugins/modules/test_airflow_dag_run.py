@@ -150,7 +150,7 @@ def test_an_unknown_dag_is_reported_with_the_files_that_can_not_be_parsed(airflo
     ]
     result = run_dag()
     assert result["failed"]
-    assert "does not know the DAG smoke after 5 s" in result["msg"]
+    assert "does not know the DAG smoke after 5 s (verification_parse_seconds)." in result["msg"]
     assert "smoke.py can't be parsed: ModuleNotFoundError: pandas" in result["msg"]
 
 
@@ -185,7 +185,7 @@ def test_a_task_that_nobody_takes_names_its_queue(airflow: Airflow, run_dag: Run
     airflow.answers[base] = [{"state": "running"}]
     airflow.answers[f"{base}/taskInstances"] = [{"task_instances": [Airflow.task("a", "queued")]}]
     result = run_dag()
-    assert "is still running after 10 s" in result["msg"]
+    assert "is still running after 10 s (verification_run_seconds)" in result["msg"]
     assert "no worker has taken it from the queue h" in result["msg"]
 
 
@@ -243,7 +243,7 @@ def test_a_part_that_stays_unhealthy_is_named_with_its_last_heartbeat(airflow: A
     airflow.answers["GET /api/v2/monitor/health"] = [sick]
     result = health()
     assert result["failed"]
-    assert "scheduler is unhealthy (last heartbeat 04:00); triggerer is not reported" in result["msg"]
+    assert "(verification_health_seconds): scheduler is unhealthy (last heartbeat 04:00); triggerer" in result["msg"]
 
 
 def test_an_address_that_does_not_answer_is_named(airflow: Airflow, health: Run) -> None:

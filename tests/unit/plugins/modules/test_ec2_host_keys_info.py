@@ -76,6 +76,7 @@ def test_a_host_that_never_prints_its_keys_is_named(
     assert result["failed"]
     assert instance_id in result["msg"]
     assert "6 seconds" in result["msg"]
+    assert "raise hosts_wait_timeout" in result["msg"]
 
 
 def test_only_of_a_nitro_instance_the_newest_output_is_asked_for(aws: Any) -> None:

@@ -471,7 +471,7 @@ def test_what_aws_never_lets_go_is_named_when_the_time_is_over(aws: Any, monkeyp
     monkeypatch.setitem(removal.KINDS, "security_group", replace(kind, delete=refuse))
     result = run(aws, wait_timeout=0)
     assert "After 0 seconds AWS still has the" in result["msg"]
-    assert "run the playbook again" in result["msg"]
+    assert "run the playbook again, or raise teardown_wait_timeout" in result["msg"]
 
 
 def test_a_kind_that_aws_does_not_list_stops_everything(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
