@@ -10,7 +10,7 @@ import ipaddress
 from typing import Any
 
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface, NetworkInterfaceBackend
-from moto.ec2.models.nat_gateways import NatGatewayBackend
+from moto.ec2.models.nat_gateways import NatGateway, NatGatewayBackend
 from moto.ec2.models.subnets import Subnet
 
 from lab.api import backends
@@ -18,6 +18,7 @@ from lab.api.errors import AwsError
 from lab.api.operations import checks
 from lab.api.patching import wraps
 from lab.api.request import AwsRequest
+from lab.api.state import current
 
 # A subnet's first four addresses belong to AWS, and its last one.
 _RESERVED = 4
@@ -65,10 +66,24 @@ def _give_the_address_back(original: Any, ec2: Any, eni_id: str) -> None:
             interface.subnet.del_subnet_ip(entry["PrivateIpAddress"])
 
 
+@wraps(NatGateway, "__init__")
+def _begin_as_pending(original: Any, gateway: Any, *args: Any, **kwargs: Any) -> None:
+    original(gateway, *args, **kwargs)
+    gateway.state = "pending"
+
+    def apply(state: str) -> None:
+        gateway.state = state
+
+    current().lifecycle.begin("nat_gateway", gateway.id, "available", apply)
+    # The lab's machine routes for all of them, so that there is nothing to become ready.
+    current().lifecycle.observe("nat_gateway", gateway.id, "available")
+
+
 @wraps(NatGatewayBackend, "delete_nat_gateway")
 def _give_the_interface_back(original: Any, ec2: Any, nat_gateway_id: str) -> Any:
     """moto keeps the interface of a gateway that is gone, so that its subnet could never be deleted."""
     gateway = original(ec2, nat_gateway_id)
+    current().lifecycle.forget("nat_gateway", nat_gateway_id)
     if gateway._eni.id in ec2.enis:
         ec2.delete_network_interface(gateway._eni.id)
     return gateway
