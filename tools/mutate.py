@@ -5,8 +5,8 @@
     tools/mutate.py [--seed NUMBER] [--count NUMBER] [--every PATTERN] [--quick] PAGE
 
 Lines are drawn at random, a third each from roles/*/templates, roles/*/tasks and plugins. The same seed draws the same
-lines, of another commit those that it still has. With ``--every`` nothing is drawn: it is every line of those files in
-which a regular expression finds itself in the path. Blank lines, comments, documentation, and keys that only say how a
+lines, of another commit those that it still has. With ``--every`` nothing is drawn: it is every line of the files
+in whose path a regular expression is found. Blank lines, comments, documentation, and keys that only say how a
 task is shown are no candidates. Each deletion is made in a clone of the last commit below build/mutate, and judged
 there by tests of growing cost (`judges`), until the first one fails.
 
@@ -126,7 +126,7 @@ def candidates(file: str, source: str) -> Iterator[Line]:
 
 
 def lines_below(folder: str, pattern: str = "") -> list[Line]:
-    """The lines of the last commit in files below a folder, or those whose path a regular expression is found in."""
+    """The lines of the last commit in files below a folder, of those in whose path a regular expression is found."""
     files = git("ls-tree", "-r", "--name-only", "HEAD").splitlines()
     matching = [file for file in files if below(file, folder) and re.search(pattern, file)]
     return [line for file in matching for line in candidates(file, git("show", f"HEAD:{file}"))]
