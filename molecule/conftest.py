@@ -45,6 +45,11 @@ class Machine:
         assert done.rc == 0, f"{done.command.decode()} ended {done.rc}: {done.stderr}{done.stdout}"
         return str(done.stdout).strip()
 
+    @property
+    def private(self) -> str:
+        """The host's private address: the one from which it would reach others."""
+        return self.run("ip -4 route get 192.0.2.1 | sed -n 's/.* src \\([^ ]*\\) .*/\\1/p'")
+
     def fails(self, command: str, *arguments: str) -> str:
         """Return what a command that must fail says."""
         done = self.host.run(command, *arguments)
@@ -76,6 +81,10 @@ class Machine:
         """Return the addresses on which something listens, as ``address:port``."""
         options = " ".join(f"--{protocol}" for protocol in protocols or ("tcp",))
         return {line.split()[-2] for line in self.run(f"ss --no-header --listening --numeric {options}").splitlines()}
+
+    def exposed(self) -> set[str]:
+        """Return those on which more than this host itself may be answered."""
+        return {address for address in self.listening("tcp", "udp") if not address.startswith(("127.", "[::1]"))}
 
     def reaches(self, address: str, port: int) -> bool:
         """Return whether a new connection from the host to an address comes about."""
@@ -230,7 +239,7 @@ def security_group(aws: Callable[[str], Any], name: str) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def reachable(machine: Machine) -> Callable[[int], bool]:
     """Tell whether this machine, which carries no security group of the environment, reaches a port of the host."""
-    private = machine.run("ip -4 route get 192.0.2.1 | sed -n 's/.* src \\([^ ]*\\) .*/\\1/p'")
+    private = machine.private
 
     def ask(port: int) -> bool:
         try:
@@ -261,7 +270,7 @@ def kept_out(
 
 @pytest.fixture(scope="session")
 def secret_values(aws: Callable[[str], Any]) -> dict[str, str]:
-    """All secrets of the environment by name, and the passwords within them."""
+    """All secrets of the environment by name."""
     client = aws("secretsmanager")
     names = [
         secret["Name"]

@@ -58,6 +58,13 @@ def test_no_unit_of_the_host_has_failed(machine: Any) -> None:
     assert not [unit for unit in UNITS if unit in failed], failed
 
 
+def test_nothing_else_of_the_host_can_be_reached(machine: Any) -> None:
+    assert machine.exposed() == {
+        *("0.0.0.0:22", "[::]:22", f"{machine.private}:6379", "0.0.0.0:8080"),
+        *("0.0.0.0:8793", "[::]:8793", "0.0.0.0:8794", "[::]:8794"),
+    }
+
+
 def test_all_of_them_are_one_image_by_its_digest(machine: Any) -> None:
     images = {container(machine, name)["Config"]["Image"] for name in NAMES}
     assert len(images) == 1

@@ -61,6 +61,12 @@ def test_what_one_host_writes_is_there(machine: Any) -> None:
     machine.run("rm /srv/freehold/molecule")
 
 
+def test_no_port_mapper_listens(machine: Any) -> None:
+    for unit in ("rpcbind.socket", "rpcbind.service"):
+        assert machine.unit(unit, "LoadState", "ActiveState") == {"LoadState": "masked", "ActiveState": "inactive"}
+    assert not [address for address in machine.listening("tcp", "udp") if address.endswith(":111")]
+
+
 def test_the_tunnel_is_this_hosts_alone_and_never_stops_trying(machine: Any) -> None:
     assert {a for a in machine.listening() if a.endswith(":20049")} == {"127.0.0.1:20049"}
     unit = machine.unit(TUNNEL, "Restart", "RestartUSec", "StartLimitIntervalUSec", "ActiveState")

@@ -17,11 +17,7 @@ def test_no_component_is_left(machine: Any) -> None:
 
 
 def test_no_file_of_the_components_is_left(machine: Any) -> None:
-    left = machine.run(
-        "find /etc /usr/local -not -type d"
-        " \\( -name '*airflow*' -o -name 'freehold-container' -o -name 'freehold-dags*'"
-        " -o -path '/etc/airflow/*' \\) -print"
-    )
+    left = machine.run("find /etc /usr/local -name '*airflow*' -o -name 'freehold-container' -o -name 'freehold-dags*'")
     assert left == ""
 
 
@@ -43,6 +39,10 @@ def test_the_file_system_is_not_mounted_and_will_not_be(machine: Any) -> None:
     }  # fmt: skip
     for path in ("/etc/stunnel/efs.conf", "/etc/systemd/system/stunnel@efs.service.d"):
         machine.fails("test -e %s", path)
+    # What is not the role's own is as its package left it.
+    assert machine.unit("rpcbind.socket", "LoadState", "UnitFileState") == {
+        "LoadState": "loaded", "UnitFileState": "enabled",
+    }  # fmt: skip
 
 
 def test_the_broker_is_stopped_for_good_and_its_messages_and_certificate_stay(machine: Any) -> None:

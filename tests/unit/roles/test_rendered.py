@@ -61,6 +61,7 @@ class Rendered:
             self._write("docker.json", "{{ [__docker_daemon, __docker_client] | to_json }}"),
             self._write("{{ component.name }}.service", self._template("component/component.service"), components=True),
         ]
+        tasks.append(self._write("efs.unit", "{{ __efs_unit }}"))
         for name in (
             "component/freehold-dags.service",
             "efs/efs.mount",
@@ -609,6 +610,8 @@ def test_the_mount_has_the_options_that_aws_recommends(rendered: Rendered) -> No
 def test_another_place_for_the_mount(changed: Rendered) -> None:
     mount = changed.unit("efs.mount")["Mount"]
     assert mount["Where"] == ["/mnt/shared-dags"]
+    # systemd refuses a mount whose unit is called otherwise; systemd.mount(5).
+    assert changed.text("efs.unit") == r"mnt-shared\x2ddags.mount"
     assert mount["Options"][0].endswith(",port=20050")
     assert "accept = 127.0.0.1:20050" in changed.text("tunnel.conf")
 
