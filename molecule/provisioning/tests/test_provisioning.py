@@ -11,6 +11,22 @@ import pytest
 
 NAME = "provisioning"
 OURS = [{"Name": "tag:freehold:environment", "Values": [NAME]}]
+ANYWHERE = "0.0.0.0/0"
+# Who may begin a connection to whom, on which port; -1 stands for any, with any protocol.
+WAYS = {
+    ("load-balancer", "webserver", 8080),
+    ("worker", "webserver", 8080),
+    ("webserver", "worker", 8793),
+    ("webserver", "scheduler", 8794),
+    ("webserver", "database", 5432),
+    ("scheduler", "database", 5432),
+    ("scheduler", "broker", 6379),
+    ("worker", "broker", 6379),
+    ("host", "filesystem", 2049),
+    ("host", "host", 22),
+    ("endpoint", "host", 22),
+}
+WAYS_OUT = {("host", ANYWHERE, 80), ("host", ANYWHERE, 443), ("worker", ANYWHERE, -1)}
 Client = Callable[[str], Any]
 
 
@@ -52,6 +68,29 @@ def test_each_duty_has_its_host_which_only_answers_metadata_to_itself(aws: Clien
         options = instance["MetadataOptions"]
         assert (options["HttpTokens"], options["HttpPutResponseHopLimit"]) == ("required", 1)
     assert len({instance["Placement"]["AvailabilityZone"] for instance in found}) == 2
+
+
+def ways(aws: Client, direction: str) -> set[tuple[str, str, int]]:
+    """What the rules of one direction say of groups and addresses, as the group, the other end and the port."""
+    found = groups(aws)
+    names = {group["GroupId"]: name for name, group in found.items()}
+    return {
+        (name, other, port)
+        for name, group in found.items()
+        for rule in group[direction]
+        for port in range(rule.get("FromPort", -1), rule.get("ToPort", -1) + 1)
+        for other in [
+            *(names[pair["GroupId"]] for pair in rule["UserIdGroupPairs"]),
+            *(entry["CidrIp"] for entry in rule["IpRanges"]),
+            *(entry["CidrIpv6"] for entry in rule["Ipv6Ranges"]),
+        ]
+    }
+
+
+def test_who_may_speak_to_whom_is_said_at_both_ends_and_nothing_else_is(aws: Client) -> None:
+    assert ways(aws, "IpPermissionsEgress") == WAYS | WAYS_OUT
+    into = {(other, name, port) for name, other, port in ways(aws, "IpPermissions") if name != "load-balancer"}
+    assert into == WAYS
 
 
 def test_no_rule_lets_an_address_in_but_for_the_clients_of_the_load_balancer(aws: Client) -> None:
