@@ -10,10 +10,9 @@ from typing import Any
 
 from components import (
     Component,
-    come_back_when_killed,
+    come_back_before_the_database,
     container,
     running,
-    start_before_the_database,
 )
 
 NAMES = ("scheduler", "dag-processor", "triggerer")
@@ -59,8 +58,7 @@ class TestTriggerer(Component):
 def test_the_health_of_the_scheduler_is_told_on_the_host_alone(machine: Any) -> None:
     # 200, and not a word.
     machine.run("curl --silent --show-error --fail http://127.0.0.1:8974/health")
-    private = machine.run("hostname --all-ip-addresses").split()[0]
-    machine.fails("curl --silent --max-time 3 %s", f"http://{private}:8974/health")
+    machine.fails("curl --silent --max-time 3 %s", f"http://{machine.private}:8974/health")
 
 
 def test_the_logs_of_triggers_are_for_api_servers_alone(machine: Any, kept_out: Callable[[str, int], None]) -> None:
@@ -94,9 +92,5 @@ def test_one_that_wants_more_memory_than_its_limit_takes_no_other_with_it(machin
     assert {name: running(machine, name) for name in before} == before
 
 
-def test_killed_they_come_back(machine: Any) -> None:
-    come_back_when_killed(machine, *NAMES)
-
-
-def test_a_stop_is_a_success_and_a_start_lasts_until_the_database_is_there(machine: Any, closed: Any) -> None:
-    start_before_the_database(machine, closed, *NAMES)
+def test_killed_they_come_back_and_their_start_lasts_until_the_database_is_there(machine: Any, closed: Any) -> None:
+    come_back_before_the_database(machine, closed, *NAMES)

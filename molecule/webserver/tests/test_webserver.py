@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from components import Component, asked_by, come_back_when_killed, start_before_the_database
+from components import Component, asked_by, come_back_before_the_database
 
 UNITS = ("airflow-api-server.service", "docker.service", "srv-freehold.mount")
 URL = "http://api-server.molecule.internal:8080"
@@ -52,9 +52,5 @@ def test_a_load_balancer_in_the_vpc_is_believed_who_asks_and_nobody_else_is(mach
     assert not asked_by(machine, "http://127.0.0.1:8080/api/v2/version", "198.51.100.2")
 
 
-def test_killed_it_comes_back(machine: Any) -> None:
-    come_back_when_killed(machine, "api-server")
-
-
-def test_stopped_and_started_it_comes_up_by_itself_when_the_database_comes_late(machine: Any, closed: Any) -> None:
-    start_before_the_database(machine, closed, "api-server")
+def test_killed_it_comes_back_and_its_start_lasts_until_the_database_is_there(machine: Any, closed: Any) -> None:
+    come_back_before_the_database(machine, closed, "api-server")
