@@ -7,6 +7,7 @@ The collections that ours stands on come from the Python environment.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,15 @@ def build(folder: Path) -> Path:
         env=os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"},
     )
     return Path(built.stdout.strip())
+
+
+def examples(readme: Path, section: str = "Example") -> list[str]:
+    """Return the playbooks of a section of a role's README, in their order."""
+    found = re.search(rf"^## {section}$(.*?)(?=^## |\Z)", readme.read_text(), re.MULTILINE | re.DOTALL)
+    assert found, f"{readme} has no section {section}"
+    playbooks = re.findall(r"^```yaml$\n(.*?)^```$", found[1], re.MULTILINE | re.DOTALL)
+    assert playbooks, f"{readme} has no playbook in its section {section}"
+    return playbooks
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from components import container, running
 
-from tests.installed import ROOT, build, install, run
+from tests.installed import ROOT, build, examples, install, run
 
 UNITS = (
     "airflow-api-server.service", "airflow-scheduler.service", "airflow-worker.service", "valkey-server.service",
@@ -104,12 +104,10 @@ all:
             r"environment_name: prod": "environment_name: molecule",
         }
 
-    def example(self, role: str) -> str:
-        """Return the playbook of an installed role's README, with this account's names in it."""
+    def example(self, role: str, section: str = "Example") -> str:
+        """Return the playbook in a section of an installed role's README, with this account's names in it."""
         readme = self.collection / "roles" / role / "README.md"
-        found = re.search(r"^## Example$.*?^```yaml$\n(.*?)^```$", readme.read_text(), re.M | re.S)
-        assert found, f"the README of {role} has no example"
-        text = found[1].replace("/home/you/dags", str(self.folder))
+        text = "".join(examples(readme, section)).replace("/home/you/dags", str(self.folder))
         for theirs, ours in self.names.items():
             text = re.sub(theirs, ours, text)
         assert "prod" not in text and "111122223333" not in text
@@ -248,25 +246,35 @@ def test_several_duties_in_one_play_have_what_they_share(machine: Any, user: Use
     assert machine.unit("freehold-dags.service", "MainPID") != fetcher
 
 
+def test_what_duties_share_stays_while_one_of_them_does(machine: Any, user: User) -> None:
+    user.play("worker", text=user.example("worker", "Removal"))
+    assert not machine.host.run("systemctl cat airflow-worker.service").stdout
+    assert machine.is_active("freehold-dags.service")
+    machine.run("systemctl restart airflow-triggerer.service")
+    assert machine.run("sysctl --values net.ipv4.tcp_retries2") == "6"
+
+
 def test_what_the_host_itself_says_of_the_kernel_counts_before_and_after_components(machine: Any, user: User) -> None:
     own = "/etc/sysctl.d/99-own.conf"
     probes = "sysctl --values net.ipv4.tcp_keepalive_probes"
     machine.run(f"echo net.ipv4.tcp_keepalive_probes=4 >{own}")
     user.play("worker")
     assert machine.run(probes) == "4"
-    uninstall = """
-- hosts: worker
-  become: true
-  tasks:
-    - ansible.builtin.include_role:
-        name: freehold.airflow.{{ item }}
-        tasks_from: uninstall
-      loop: [worker, scheduler, webserver]
-"""
-    user.play("worker", text=uninstall)
+    for role in ("worker", "scheduler", "webserver"):
+        user.play(role, text=user.example(role, "Removal"))
     assert machine.run(probes) == "4"
     assert machine.run("sysctl --values net.ipv4.tcp_retries2") == "15"
-    assert re.findall(r"changed=(\d+)", user.play("worker", text=uninstall)) == ["0"]
+
+
+@pytest.mark.parametrize("role", ["worker", "scheduler", "webserver", "efs", "valkey"])
+def test_what_a_readme_takes_away_is_gone_and_a_second_run_changes_nothing(user: User, role: str) -> None:
+    user.play(role, text=user.example(role, "Removal"))
+    again = user.play(role, text=user.example(role, "Removal"))
+    assert re.findall(r"changed=(\d+)", again) == ["0"]
+
+
+def test_where_all_was_taken_away_nothing_but_ssh_can_be_reached(machine: Any) -> None:
+    assert machine.exposed() == {"0.0.0.0:22", "[::]:22"}
 
 
 def journal_sizes(machine: Any) -> str:

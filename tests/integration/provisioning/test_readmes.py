@@ -7,14 +7,13 @@ Only what names an account's own things (ids, the connection, this machine's kin
 from __future__ import annotations
 
 import json
-import re
 import sys
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.installed import ROOT, build, environment, install
+from tests.installed import ROOT, build, environment, examples, install
 from tests.integration.provisioning.conftest import ACCESS_KEY, REGION, SECRET_KEY, Api, Run
 
 # In this order, because each stands on some before it.
@@ -22,15 +21,13 @@ ROLES = [
     *("network", "secrets", "identity", "filesystem", "database", "broker", "log_bucket", "registry", "ci_access"),
     *("environment", "access", "certificate", "load_balancer", "dns", "hosts", "teardown"),
 ]
+# The one refuses direct use, the other is a playbook: make plan.
+INTERNAL = {"component", "reservations"}
 
 
 def example(role: str) -> list[dict[str, Any]]:
-    """Return the playbook in a role's README."""
-    found = re.search(
-        r"^## Example$.*?^```yaml$(.*?)^```$", (ROOT / "roles" / role / "README.md").read_text(), re.M | re.S
-    )
-    assert found, f"the README of {role} has no example"
-    plays: list[dict[str, Any]] = yaml.safe_load(found[1])
+    """Return the plays of the examples in a role's README."""
+    plays: list[dict[str, Any]] = yaml.safe_load("".join(examples(ROOT / "roles" / role / "README.md")))
     return plays
 
 
@@ -95,17 +92,16 @@ def test_the_example_of_a_readme_works_and_changes_nothing_the_second_time(api: 
 
 
 def test_every_role_that_stands_alone_has_an_example() -> None:
-    internal = {"component", "reservations"}  # the one refuses direct use, the other is a playbook: make plan
     for path in (ROOT / "roles").iterdir():
-        if path.name not in internal:
+        if path.name not in INTERNAL:
             plays = example(path.name)
-            used = [str(entry["role"]) for play in plays for entry in play["roles"]]
+            used = [str(entry["role"]) for play in plays for entry in play.get("roles", [])]
             assert f"freehold.airflow.{path.name}" in used
 
 
 @pytest.mark.parametrize("role", sorted(path.name for path in (ROOT / "roles").iterdir()))
 def test_an_example_gives_what_its_role_requires(role: str) -> None:
-    if "## Example" not in (ROOT / "roles" / role / "README.md").read_text():
+    if role in INTERNAL:
         return
     specs = yaml.safe_load((ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
     required = {name for name, option in specs["main"]["options"].items() if option.get("required")}
