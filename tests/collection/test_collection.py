@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.freehold.airflow.plugins.module_utils._ecr.context import copied_sources
 from moto.server import ThreadedMotoServer
 
@@ -64,6 +65,18 @@ def test_the_archive_holds_exactly_what_is_shipped(archive: Path) -> None:
     with tarfile.open(archive) as packed:
         held = {member.name for member in packed if not member.isdir()}
     assert held == expected | {"CHANGELOG.rst", "FILES.json", "LICENSE", "MANIFEST.json", "README.md"}
+
+
+def test_it_depends_on_the_collections_that_it_uses_and_on_no_other(collection: Path) -> None:
+    files = [path for folder in ("roles", "playbooks", "plugins") for path in (collection / folder).rglob("*.[pyj]*")]
+    name = r"([a-z]+\.[a-z_]+)"
+    forms = (rf"^\s*(?:- )?{name}\.[a-z_0-9]+:", rf"(?:lookup|query)\('{name}\.", rf"\bansible_collections\.{name}\.")
+    words = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    used = {found for form in forms for found in re.findall(form, words, re.MULTILINE)}
+    wanted = used - {"ansible.builtin", "freehold.airflow"}
+    assert set(yaml.safe_load((ROOT / "galaxy.yml").read_text())["dependencies"]) == wanted
+    pinned = yaml.safe_load((ROOT / "requirements.yml").read_text())["collections"]
+    assert {entry["name"] for entry in pinned} == wanted
 
 
 def test_every_relative_link_of_the_shipped_pages_leads_to_a_shipped_file(collection: Path) -> None:
