@@ -2,16 +2,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hold every role's argument specs against its defaults.
 
-Two differences fail, each with the file and the variable:
+Three differences fail, each with the file and the name:
 
 * a variable with a default that no entry point of ``meta/argument_specs.yml`` describes, or that one describes with
   another or, where it is a number, a word or empty, with none;
 * an option described with a default, or not marked required, that ``defaults/main.yml`` does not give
-  (an option without a sane default is ``required: true`` and stands commented out in the defaults).
+  (an option without a sane default is ``required: true`` and stands commented out in the defaults);
+* an entry point that the role's README has a playbook for, and that is not described.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,12 @@ def differences(role: Path) -> list[str]:
             found.append(
                 f"{role.name}: {name} has the default {defaults[name]!r}, but its spec says {option['default']!r}"
             )
+    readme = role / "README.md"
+    told = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    use = rf"^ *name: freehold\.airflow\.{role.name}\n *tasks_from: (\w+)$"
+    for entry_point in re.findall(use, told, re.MULTILINE):
+        if entry_point not in specs:
+            found.append(f"{role.name}: README.md uses {entry_point}, which meta/argument_specs.yml does not describe")
     return found
 
 

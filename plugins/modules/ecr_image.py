@@ -14,7 +14,7 @@ description:
   - Computes a tag from everything that goes into an image. When ECR has that tag, nothing is done, and no Docker
     engine is needed. Otherwise the image is built, tried and pushed.
   - The digest in use is kept as the tag C(freehold:image) of the repository, by which it is found again.
-  - M(community.docker.docker_image_build) needs buildx and decides by a tag that the caller has to make; pushing to
+  - C(community.docker.docker_image_build) needs buildx and decides by a tag that the caller has to make; pushing to
     ECR with it needs a login that writes the token to disk.
 author:
   - The Freehold authors (@freehold)

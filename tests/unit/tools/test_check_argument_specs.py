@@ -56,3 +56,12 @@ def test_each_difference_is_named(tmp_path: Path, changes: dict[str, str], sente
     role = make_role(tmp_path, **changes)
     assert any(sentence in line for line in differences(role))
     assert main(tmp_path) == 1
+
+
+def test_an_entry_point_that_the_readme_uses_is_described(tmp_path: Path) -> None:
+    role = make_role(tmp_path)
+    used = "    - ansible.builtin.include_role:\n        name: freehold.airflow.{}\n        tasks_from: {}\n"
+    (role / "README.md").write_text(used.format("thing", "main") + used.format("other", "remove"))
+    assert differences(role) == []
+    (role / "README.md").write_text(used.format("thing", "remove"))
+    assert differences(role) == ["thing: README.md uses remove, which meta/argument_specs.yml does not describe"]
