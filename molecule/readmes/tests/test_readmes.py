@@ -135,12 +135,14 @@ def user(machine: Any, aws: Callable[[str], Any], tmp_path_factory: pytest.TempP
 def test_a_check_run_tells_what_would_come_where_nothing_is_yet(machine: Any, user: User) -> None:
     bare = "test ! -e /etc/docker -a ! -e /etc/airflow || { echo 'not bare: `molecule destroy -s readmes`'; false; }"
     machine.run(bare)
+    state = "dpkg-query --show; find /etc /usr/local /srv -printf '%p %m %u %T@\\n' | sort"
+    before = machine.run(state).splitlines()
     for roles in STEPS:
         if not NOTHING_ON_A_CHECK_RUN.intersection(roles):
             told = user.play(*roles, check=True)
             [changed] = re.findall(r"changed=(\d+)", told)
             assert int(changed), told
-    machine.run(bare)
+    assert sorted(set(machine.run(state).splitlines()) ^ set(before)) == []
 
 
 @pytest.mark.parametrize("roles", STEPS, ids="+".join)
