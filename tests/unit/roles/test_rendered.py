@@ -58,10 +58,10 @@ class Rendered:
         ]
         tasks: list[dict[str, Any]] = [
             self._write("{{ component.name }}.json", f"{{{{ [{', '.join(values)}] | to_json }}}}", components=True),
+            self._write("efs.unit", "{{ __efs_unit }}"),
             self._write("docker.json", "{{ [__docker_daemon, __docker_client] | to_json }}"),
             self._write("{{ component.name }}.service", self._template("component/component.service"), components=True),
         ]
-        tasks.append(self._write("efs.unit", "{{ __efs_unit }}"))
         for name in (
             "component/freehold-dags.service",
             "efs/efs.mount",
