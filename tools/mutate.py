@@ -268,7 +268,12 @@ def page(verdicts: list[Verdict], reasons: dict[tuple[str, str], str], origin: s
             f"{origin}, commit {commit}.",
             "",
             f"**{caught} of {len(verdicts)} deletions were noticed, {share} %.**"
-            + ("" if len(verdicts) == wanted else f" The run is not finished: it has {wanted} lines."),
+            + (
+                ""
+                if len(verdicts) == wanted
+                else f" The run is not finished: {wanted - len(verdicts)} of its {wanted} lines have no verdict."
+                "\nA quick run leaves those that no test without hosts noticed, which are the likeliest to survive."
+            ),
             "",
             "## Survivors",
             "",

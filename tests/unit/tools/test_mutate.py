@@ -142,7 +142,7 @@ def test_what_no_quick_judge_notices_is_left_out_of_the_page(
     text = page.read_text()
     assert "| `plugins/a.py` 3 | unit tests | 7 |" in text
     assert "b.yml" not in text
-    assert "**1 of 1 deletions were noticed, 100 %.** The run is not finished: it has 2 lines." in text
+    assert "**1 of 1 deletions were noticed, 100 %.** The run is not finished: 1 of its 2 lines have no verdict" in text
     # A run with all judges goes on with what is left.
     assert mutate.main([str(page)]) == 1
     assert "| `roles/a/tasks/b.yml` 4 | nobody | 7 |" in page.read_text()
@@ -152,7 +152,7 @@ def test_the_page_remembers_verdicts_while_they_hold_and_reasons_for_longer() ->
     lines = [mutate.Line("plugins/a.py", 3, "x = 1"), mutate.Line("roles/a/tasks/b.yml", 4, "when: `y`")]
     verdicts = [mutate.Verdict(lines[0], "unit tests", 7), mutate.Verdict(lines[1], "", 90)]
     text = mutate.page(verdicts, {("roles/a/tasks/b.yml", "when: `y`"): "it is so"}, "Seed 5", "abc123", 3)
-    assert "**1 of 2 deletions were noticed, 50 %.** The run is not finished: it has 3 lines." in text
+    assert "**1 of 2 deletions were noticed, 50 %.** The run is not finished: 1 of its 3 lines have no verdict" in text
     assert "* `roles/a/tasks/b.yml` 4, `` when: `y` ``: it is so" in text
     reasons = {("roles/a/tasks/b.yml", "when: `y`"): "it is so"}
 
