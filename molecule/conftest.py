@@ -33,11 +33,15 @@ LET_GO = "/var/lib/airflow/molecule-let-go"
 class Machine:
     """The host under test: testinfra's, and what systemd and docker say about it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.way = WAY
+        # Commands share one connection: to make one takes longer than most of them.
+        self.shared = folder / "shared"
         # The way that Ansible goes, by the same file: through the connect endpoint, host keys checked.
-        self.host: Any = testinfra.get_host(f"ssh://{name}", ssh_config=str(WAY), sudo=True, timeout=30)
+        self.host: Any = testinfra.get_host(
+            f"ssh://{name}", ssh_config=str(WAY), sudo=True, timeout=30, controlpath=str(self.shared)
+        )
 
     def run(self, command: str, *arguments: str) -> str:
         """Return what a command that must succeed prints, without the white space around it."""
@@ -118,8 +122,8 @@ class Machine:
         return before not in now.stdout and now.stdout.count("\n") > 1
 
     def hang_up(self) -> None:
-        """End the connection that all others go through, and them with it: the next command makes a new one."""
-        for shared in WAY.parent.glob("jump-*"):
+        """End the connection to the host, and the one that all go through: the next command makes new ones."""
+        for shared in (self.shared, *WAY.parent.glob("jump-*")):
             command = ["ssh", "-F", str(WAY), "-o", f"ControlPath={shared}", "-O", "exit", "jump"]
             subprocess.run(command, capture_output=True, check=False)
 
@@ -141,10 +145,10 @@ MACHINE = pytest.StashKey[Machine]()
 
 
 @pytest.fixture(scope="session")
-def machine(pytestconfig: pytest.Config) -> Iterator[Machine]:
+def machine(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """The host that this scenario's `create` launched."""
     scenario = os.environ["MOLECULE_SCENARIO_NAME"].replace("_", "-")
-    made = pytestconfig.stash[MACHINE] = Machine(f"molecule-{scenario}-1")
+    made = pytestconfig.stash[MACHINE] = Machine(f"molecule-{scenario}-1", tmp_path_factory.mktemp("ssh"))
     yield made
     made.hang_up()
 
