@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which unit each file that a role writes names as its reader, by which a run sees that an earlier one was interrupted.
+"""Which unit each file that a role writes names as its reader, and that the reader learns of a change.
 
-Where the reader runs on the lab's hosts, molecule/readmes shows what comes of it. chrony does not run on them.
+By the unit a run sees that an earlier one was interrupted between the two. Where the reader runs on the lab's hosts,
+molecule/readmes shows what comes of it; chrony does not run on them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[3]
+FILE_SET = "freehold.airflow.file_set"
 FOLLOW = "{{ __component_follow_unit }}"
 READERS = {
     "{{ access_directory }}/known_hosts": None,  # read by each ssh
@@ -48,10 +51,23 @@ def files(part: Any) -> Iterator[dict[str, Any]]:
             yield from files(one)
 
 
+def settings(role: str) -> Iterator[dict[str, Any]]:
+    """The tasks of a role that write files."""
+    for tasks in sorted(ROOT.glob(f"roles/{role}/tasks/*.yml")):
+        yield from (task for task in yaml.safe_load(tasks.read_text(encoding="utf-8")) if FILE_SET in task)
+
+
 def test_a_file_that_a_running_service_reads_names_the_service() -> None:
-    found = {}
-    for tasks in sorted(ROOT.glob("roles/*/tasks/*.yml")):
-        text = tasks.read_text(encoding="utf-8")
-        if "freehold.airflow.file_set" in text:
-            found.update({file["path"]: file.get("unit") for file in files(yaml.safe_load(text))})
+    found = {file["path"]: file.get("unit") for task in settings("*") for file in files(task)}
     assert found == READERS
+
+
+@pytest.mark.parametrize("role", ["authorized_keys", "docker", "time", "valkey"])
+def test_a_changed_file_makes_a_handler_of_the_service_that_reads_it_run(role: str) -> None:
+    handlers = yaml.safe_load((ROOT / f"roles/{role}/handlers/main.yml").read_text(encoding="utf-8"))
+    for task in settings(role):
+        notified = task.get("notify", [])
+        names = [notified] if isinstance(notified, str) else notified
+        asked = [handler["ansible.builtin.systemd_service"] for handler in handlers if handler["name"] in names]
+        assert {one["name"] for one in asked} == {file["unit"] for file in files(task) if "unit" in file}
+        assert {one["state"] for one in asked} <= {"restarted", "reloaded"}
