@@ -60,6 +60,7 @@ class Rendered:
             self._write("{{ component.name }}.json", f"{{{{ [{', '.join(values)}] | to_json }}}}", components=True),
             self._write("efs.unit", "{{ __efs_unit }}"),
             self._write("docker.json", "{{ [__docker_daemon, __docker_client] | to_json }}"),
+            self._write("sysctl.json", "{{ __component_sysctl_load | to_json }}"),
             self._write("{{ component.name }}.service", self._template("component/component.service"), components=True),
         ]
         for name in (
@@ -276,6 +277,8 @@ def test_what_is_set_otherwise_is_said_otherwise(changed: Rendered) -> None:
     mounts = changed.values("worker")[0]["options"]["mount"]
     assert mounts[-1] == "type=bind,source=/opt/more,target=/opt/more,readonly"
     assert not [mount for mount in mounts if "/srv/freehold" in mount]
+    # A command in a container of its own sees what its component sees.
+    assert "--mount=type=bind,source=/opt/more,target=/opt/more,readonly" in changed.values("worker")[2]
 
 
 # ---- the container ------------------------------------------------------------------------------------------
@@ -543,10 +546,27 @@ def test_releases_are_fetched_by_a_unit_that_can_change_nothing(rendered: Render
     assert unit["Install"] == {"WantedBy": ["multi-user.target"]}
 
 
+@pytest.mark.parametrize(
+    ("written", "restarted"),
+    [
+        ("/usr/local/libexec/freehold-dags", True),
+        ("/etc/systemd/system/freehold-dags.service", True),
+        ("/etc/sysctl.d/60-airflow-network.conf", False),
+    ],
+)
+def test_what_fetches_releases_is_started_anew_when_it_was_written(
+    tmp_path: Path, play: Play, written: str, restarted: bool
+) -> None:
+    decision = {"dest": f"{tmp_path}/decision", "content": "{{ __component_follow_written | bool }}", "mode": "0600"}
+    files = [ROOT / "roles/component/vars/main.yml"]
+    play(tmp_path, [{"ansible.builtin.copy": decision}], files, __component_host_files={"written": [written]})
+    assert (tmp_path / "decision").read_text() == str(restarted)
+
+
 # ---- what units share ---------------------------------------------------------------------------------------
 
 
-def test_a_vanished_database_is_noticed_within_half_a_minute() -> None:
+def test_a_vanished_database_is_noticed_within_half_a_minute(rendered: Rendered) -> None:
     lines = (ROOT / "roles/component/files/airflow-network.conf").read_text().splitlines()
     settings = dict(line.split(" = ") for line in lines if not line.startswith("#"))
     assert settings == {
@@ -558,6 +578,10 @@ def test_a_vanished_database_is_noticed_within_half_a_minute() -> None:
     # What is given back when the last component goes.
     variables = yaml.safe_load((ROOT / "roles/component/vars/main.yml").read_text())
     assert set(variables["__component_kernel_defaults"]) == set(settings)
+    # Loaded as a boot does it, and no other setting of the host with them.
+    program, *prefixes = json.loads((rendered.path / "sysctl.json").read_text())
+    assert program == "/usr/lib/systemd/systemd-sysctl"
+    assert sorted(prefixes) == sorted(f"--prefix={name}" for name in settings)
 
 
 def test_logs_that_were_never_fetched_are_removed_after_two_weeks() -> None:
@@ -687,6 +711,13 @@ def test_the_clock_follows_amazons_and_serves_nobody(rendered: Rendered) -> None
         "port": ["0"],
         "cmdport": ["0"],
     }
+
+
+def test_the_clock_of_the_machine_below_is_left_alone() -> None:
+    (task, *_others) = yaml.safe_load((ROOT / "roles/time/tasks/configure.yml").read_text())
+    (unit,) = [file for file in task["freehold.airflow.file_set"]["files"] if file["path"].endswith("/freehold.conf")]
+    assert unit["path"] == "/etc/systemd/system/chrony.service.d/freehold.conf"
+    assert unit["content"] == "[Unit]\nConditionVirtualization=!container\n"
 
 
 def test_other_clocks_are_asked_besides(changed: Rendered) -> None:
