@@ -60,6 +60,13 @@ class Machine:
         assert done.rc != 0, f"{done.command.decode()} succeeded: {done.stdout}"
         return str(done.stderr + done.stdout)
 
+    def told(self, text: str, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command with a text at its standard input, which no list of processes shows; return how it ended."""
+        way = ["ssh", "-F", str(WAY), "-o", f"ControlPath={self.shared}", self.name]
+        done = subprocess.run([*way, f"sudo {command}"], input=text, capture_output=True, text=True, check=False)
+        assert done.returncode != 255, f"ssh: {done.stderr}"
+        return done
+
     @contextlib.contextmanager
     def spoken(self, script: str) -> Iterator[IO[str]]:
         """Give what a shell script prints, line by line, while it runs; it ends with the context."""
@@ -297,13 +304,21 @@ class Airflow:
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Return the decoded answer to a request that must succeed."""
-        said = json.dumps(body) if body is not None else ""
-        done = self.machine.run(
-            "curl --silent --show-error --fail-with-body --max-time 60 --request %s --header %s"
-            " --header 'Content-Type: application/json' --data %s %s",
-            *(method, f"Authorization: Bearer {self.token}", said, f"{self.URL}{path}"),
-        )
-        return json.loads(done) if done else None
+        done = self._asked(method, path, body)
+        assert done.returncode == 0, f"{method} {path} ended {done.returncode}: {done.stderr}{done.stdout}"
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def _asked(self, method: str, path: str, body: Any = None) -> subprocess.CompletedProcess[str]:
+        options = [
+            ("request", method),
+            ("header", f"Authorization: Bearer {self.token}"),
+            ("header", "Content-Type: application/json"),
+            ("data", json.dumps(body) if body is not None else ""),
+            ("url", f"{self.URL}{path}"),
+        ]
+        # A string of curl's files of options is quoted like one of JSON.
+        told = "".join(f"{name} = {json.dumps(value)}\n" for name, value in options)
+        return self.machine.told(told, "curl --silent --show-error --fail-with-body --max-time 60 --config -")
 
     def log_in(self) -> None:
         """Get a token."""
@@ -318,11 +333,7 @@ class Airflow:
     def begin(self, dag: str, **conf: Any) -> str:
         """Begin a run of a DAG, once Airflow knows it; return its path."""
         path = f"/api/v2/dags/{dag}"
-        known = "curl --silent --fail --output /dev/null --header %s %s"
-        self.machine.until(
-            f"Airflow knows {dag}",
-            lambda: self.machine.host.run(known, f"Authorization: Bearer {self.token}", self.URL + path).rc == 0,
-        )
+        self.machine.until(f"Airflow knows {dag}", lambda: self._asked("GET", path).returncode == 0)
         self.ask("PATCH", path, {"is_paused": False})
         begun = self.ask("POST", f"{path}/dagRuns", {"logical_date": None, "conf": conf})
         return f"{path}/dagRuns/{urllib.parse.quote(begun['dag_run_id'])}"
