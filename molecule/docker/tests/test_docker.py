@@ -11,6 +11,7 @@ import pytest
 
 UNITS = ("docker.service", "systemd-journald.service")
 SLEEPER = "freehold-test-sleeper"
+PUBLISHED = "freehold-test-port"
 
 
 def info(machine: Any) -> dict[str, Any]:
@@ -27,6 +28,12 @@ def image(machine: Any) -> str:
         " | docker import - freehold-test:1"
     )
     return "freehold-test:1"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def alone(machine: Any) -> None:
+    """Take away what an interrupted verify left."""
+    machine.host.run(f"docker rm --force {SLEEPER} {PUBLISHED}")
 
 
 @pytest.fixture
@@ -67,11 +74,11 @@ def test_containers_of_the_default_bridge_do_not_reach_each_other(machine: Any) 
 
 
 def test_a_published_port_costs_no_process(machine: Any, image: str) -> None:
-    machine.run(f"docker run --detach --name freehold-test-port --publish 127.0.0.1:18080:80 {image} /bin/sleep 600")
+    machine.run(f"docker run --detach --name {PUBLISHED} --publish 127.0.0.1:18080:80 {image} /bin/sleep 600")
     try:
         assert not machine.host.run("pgrep docker-proxy").stdout
     finally:
-        machine.run("docker rm --force freehold-test-port")
+        machine.run(f"docker rm --force {PUBLISHED}")
 
 
 def test_what_a_container_says_is_in_the_journal_and_nowhere_else(machine: Any, sleeper: str) -> None:
