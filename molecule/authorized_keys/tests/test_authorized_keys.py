@@ -24,7 +24,7 @@ def login(machine: Any) -> Iterator[Login]:
     # An interrupted verify leaves it, and ssh-keygen writes over no key.
     machine.run("rm --recursive --force %s", DIRECTORY)
     machine.run("install --directory --mode=0700 %s", DIRECTORY)
-    machine.run('sh -c \'umask 077; printf "%%s\\n" "$1" > "$2"\' sh %s %s', key.strip(), f"{DIRECTORY}/key")
+    assert machine.told(key, f"sh -c 'umask 077; cat > {DIRECTORY}/key'").returncode == 0
     machine.run(f"ssh-keygen -q -t ed25519 -N '' -f {DIRECTORY}/stranger")
     machine.run(f"sed 's/^/127.0.0.1 /' /etc/ssh/ssh_host_ed25519_key.pub > {DIRECTORY}/known_hosts")
     options = f"-F none -o IdentitiesOnly=yes -o BatchMode=yes -o UserKnownHostsFile={DIRECTORY}/known_hosts"
