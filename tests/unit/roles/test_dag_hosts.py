@@ -4,28 +4,22 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests import playbooks
+from tests.playbooks import HERE, ROOT
 
 
 def run(folder: Path, number: int, inventory: str, **given: Any) -> tuple[int, str]:
     """Run one play of dag_hosts.yml; return the exit status and what was printed."""
-    book = folder / "books" / "play.yml"
-    book.parent.mkdir()
-    book.write_text(yaml.safe_dump([yaml.safe_load((ROOT / "playbooks" / "dag_hosts.yml").read_text())[number]]))
-    program = str(Path(sys.executable).with_name("ansible-playbook"))
-    local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    command = [program, "-i", inventory, "-e", json.dumps({**local, **given}), str(book)]
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    play = yaml.safe_load((ROOT / "playbooks" / "dag_hosts.yml").read_text())[number]
+    books = folder / "books"
+    books.mkdir()
+    done = playbooks.run(books, play, "-e", json.dumps({**HERE, **given}), inventory=inventory, directory=folder)
     return done.returncode, done.stdout + done.stderr
 
 

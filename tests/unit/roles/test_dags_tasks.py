@@ -16,8 +16,9 @@ from freehold_airflow.publish import publish
 from freehold_airflow.release import Store
 
 from bundle.tests.trees import TREE, stream
+from tests import playbooks
+from tests.playbooks import ROOT
 
-ROOT = Path(__file__).parents[3]
 IMAGE = "registry.example/airflow@sha256:" + "0" * 64
 # Runs what stands behind the image, by the entrypoint that was asked for; inside a component it says what it was told.
 DOCKER = """#!/bin/sh
@@ -84,18 +85,7 @@ class Role:
 
     def play(self, play: dict[str, Any], *options: str) -> subprocess.CompletedProcess[str]:
         """Run a play."""
-        playbook = self.folder / "play.yml"
-        playbook.write_text(json.dumps([play]))
-        program = Path(sys.executable).with_name("ansible-playbook")
-        return subprocess.run(
-            [str(program), "-i", "localhost,", str(playbook), *options],
-            cwd=ROOT,
-            env={**os.environ, "ANSIBLE_CONFIG": f"{ROOT}/ansible.cfg"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+        return playbooks.run(self.folder, play, *options)
 
     def asked(self) -> str:
         """What docker was asked."""

@@ -94,6 +94,9 @@ def test_without_a_published_release_nothing_is_asked(follower: Follower) -> Non
     assert quiet(follower)
     follower.publish("../../etc; rm")
     assert quiet(follower)
+    # It did look.
+    follower.publish("0123abcd")
+    assert follower.asks(FETCH)
 
 
 def test_without_a_component_it_waits_for_one(follower: Follower) -> None:

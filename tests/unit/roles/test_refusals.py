@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[3]
+from tests import playbooks
+from tests.playbooks import HERE
 
 
 class Plays:
@@ -27,23 +26,14 @@ class Plays:
 
     def run(self, role: str, entry: str, hosts: dict[str, dict[str, Any]], **variables: Any) -> tuple[int, list[str]]:
         """Run an entry point of a role; return the exit status and what each refusal said."""
-        inventory, playbook = self.path / "hosts.yml", self.path / "playbook.yml"
+        inventory = self.path / "hosts.yml"
         inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts}}))
         include = {"name": f"freehold.airflow.{role}", "tasks_from": entry}
         after = {"name": "Go on", "ansible.builtin.debug": {"msg": "went on"}}
         tasks = [{"name": "Include the role", "ansible.builtin.include_role": include}, after]
-        playbook.write_text(
-            yaml.safe_dump([{"name": "Try", "hosts": "all", "gather_facts": False, "vars": variables, "tasks": tasks}])
-        )
-        done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", inventory, playbook],
-            cwd=ROOT,
-            env={**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}", "HOME": str(self.path)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        play = {"hosts": "all", "vars": variables, "tasks": tasks}
+        programs = f"{self.programs}:{os.environ['PATH']}"
+        done = playbooks.run(self.path, play, inventory=inventory, PATH=programs, HOME=str(self.path))
         refusals = [line for line in done.stdout.splitlines() if "Action failed: " in line]
         assert "went on" not in done.stdout or done.returncode == 0
         return done.returncode, [line.partition("Action failed: ")[2] for line in refusals]
@@ -52,9 +42,6 @@ class Plays:
 @pytest.fixture
 def plays(tmp_path: Path) -> Plays:
     return Plays(tmp_path)
-
-
-HERE = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 
 
 DIGEST = "registry/airflow@sha256:" + "0" * 64

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,9 @@ from typing import Any
 import pytest
 from freehold_airflow.release import Store
 
-ROOT = Path(__file__).resolve().parents[4]
+from tests import playbooks
+from tests.playbooks import HERE, ROOT
+
 PROGRAM = [sys.executable, "-m", "freehold_airflow.publish"]
 FINE = json.dumps({"errors": [], "dags": []})
 BROKEN = json.dumps(
@@ -61,20 +62,13 @@ class Site:
         tell = {"content": "{{ done | to_json }}", "dest": str(answer)}
         play = {
             "hosts": "localhost",
-            "connection": "local",
-            "gather_facts": False,
-            "vars": {"ansible_python_interpreter": sys.executable},
+            "vars": HERE,
             "tasks": [
                 {"freehold.airflow.dag_publish": task, "register": "done", "ignore_errors": True},
                 {"ansible.builtin.copy": tell, "check_mode": False, "diff": False},
             ],
         }
-        playbook = self.folder / "play.yml"
-        playbook.write_text(json.dumps([play]))
-        environment = {**os.environ, "PYTHONPATH": f"{ROOT}/bundle/src", "ANSIBLE_CONFIG": f"{ROOT}/ansible.cfg"}
-        program = Path(sys.executable).with_name("ansible-playbook")
-        command = [str(program), "-i", "localhost,", str(playbook), *options]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        done = playbooks.run(self.folder, play, *options, PYTHONPATH=f"{ROOT}/bundle/src")
         assert answer.exists(), done.stdout + done.stderr
         found: dict[str, Any] = json.loads(answer.read_text())
         return {**found, "output": done.stdout}
