@@ -30,18 +30,31 @@ SECONDS = 120.0
 LET_GO = "/var/lib/airflow/molecule-let-go"
 
 
+class Secret(str):
+    """A value that the report of a failed test does not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
 class Machine:
     """The host under test: testinfra's, and what systemd and docker say about it."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
+        # The way that Ansible goes, by the same file: through the connect endpoint, host keys checked.
         self.way = WAY
         # Commands share one connection: to make one takes longer than most of them.
         self.shared = folder / "shared"
-        # The way that Ansible goes, by the same file: through the connect endpoint, host keys checked.
         self.host: Any = testinfra.get_host(
-            f"ssh://{name}", ssh_config=str(WAY), sudo=True, timeout=30, controlpath=str(self.shared)
+            f"ssh://{name}", ssh_config=str(self.way), sudo=True, timeout=30, controlpath=str(self.shared)
         )
+
+    def _ssh(self, *words: str, connection: Path | None = None) -> list[str]:
+        """Return the command line of ssh with some words over a shared connection, this host's if none is named."""
+        return ["ssh", "-F", str(self.way), "-o", f"ControlPath={connection or self.shared}", *words]
 
     def run(self, command: str, *arguments: str) -> str:
         """Return what a command that must succeed prints, without the white space around it."""
@@ -62,15 +75,17 @@ class Machine:
 
     def told(self, text: str, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command with a text at its standard input, which no list of processes shows; return how it ended."""
-        way = ["ssh", "-F", str(WAY), "-o", f"ControlPath={self.shared}", self.name]
-        done = subprocess.run([*way, f"sudo {command}"], input=text, capture_output=True, text=True, check=False)
+        # Where it fails, the report shows the caller, and not the text.
+        __tracebackhide__ = True
+        way = self._ssh(self.name, f"sudo {command}")
+        done = subprocess.run(way, input=text, capture_output=True, text=True, check=False)
         assert done.returncode != 255, f"ssh: {done.stderr}"
         return done
 
     @contextlib.contextmanager
     def spoken(self, script: str) -> Iterator[IO[str]]:
         """Give what a shell script prints, line by line, while it runs; it ends with the context."""
-        command = ["ssh", "-F", str(WAY), self.name, "sudo", "timeout", "900", "sh", "-c", shlex.quote(script)]
+        command = self._ssh(self.name, "sudo", "timeout", "900", "sh", "-c", shlex.quote(script))
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
             assert running.stdout is not None
             try:
@@ -130,9 +145,8 @@ class Machine:
 
     def hang_up(self) -> None:
         """End the connection to the host, and the one that all go through: the next command makes new ones."""
-        for shared in (self.shared, *WAY.parent.glob("jump-*")):
-            command = ["ssh", "-F", str(WAY), "-o", f"ControlPath={shared}", "-O", "exit", "jump"]
-            subprocess.run(command, capture_output=True, check=False)
+        for connection in (self.shared, *self.way.parent.glob("jump-*")):
+            subprocess.run(self._ssh("-O", "exit", "jump", connection=connection), capture_output=True, check=False)
 
     def journal(self, unit: str) -> str:
         """Return the last lines of a unit's journal."""
@@ -175,16 +189,27 @@ def host(machine: Machine) -> Any:
 
 
 @pytest.fixture(scope="session")
-def aws() -> Callable[[str], Any]:
+def account() -> dict[str, str]:
+    """The lab's API and the keys of its operator, in the environment's variables in which tools of AWS find them."""
+    return {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    }
+
+
+@pytest.fixture(scope="session")
+def aws(account: dict[str, str]) -> Callable[[str], Any]:
     """Give clients of the lab's API, with the keys of its operator."""
 
     def client(service: str) -> Any:
         return boto3.client(  # type: ignore[call-overload]
             service,
-            region_name="eu-west-1",
-            endpoint_url="http://127.0.0.1:4566",
-            aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
-            aws_secret_access_key="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",  # noqa: S106
+            endpoint_url=account["AWS_ENDPOINT_URL"],
+            region_name=account["AWS_DEFAULT_REGION"],
+            aws_access_key_id=account["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=account["AWS_SECRET_ACCESS_KEY"],
         )
 
     return client
@@ -243,8 +268,9 @@ def security_group(aws: Callable[[str], Any], name: str) -> dict[str, Any]:
     """Return a security group of the scenarios' environment."""
     environment = {"Name": "tag:freehold:environment", "Values": ["molecule"]}
     groups = aws("ec2").describe_security_groups(Filters=[environment])["SecurityGroups"]
-    found: dict[str, Any] = next(group for group in groups if group["GroupName"] == f"molecule-{name}")
-    return found
+    found: list[dict[str, Any]] = [group for group in groups if group["GroupName"] == f"molecule-{name}"]
+    assert found, f"no security group molecule-{name}"
+    return found[0]
 
 
 @pytest.fixture(scope="session")
@@ -280,7 +306,7 @@ def kept_out(
 
 
 @pytest.fixture(scope="session")
-def secret_values(aws: Callable[[str], Any]) -> dict[str, str]:
+def secret_values(aws: Callable[[str], Any]) -> dict[str, Secret]:
     """All secrets of the environment by name."""
     client = aws("secretsmanager")
     names = [
@@ -290,7 +316,7 @@ def secret_values(aws: Callable[[str], Any]) -> dict[str, str]:
         if secret["Name"].startswith("freehold/molecule/")
     ]
     assert names
-    return {name: client.get_secret_value(SecretId=name)["SecretString"] for name in names}
+    return {name: Secret(client.get_secret_value(SecretId=name)["SecretString"]) for name in names}
 
 
 class Airflow:
@@ -298,9 +324,9 @@ class Airflow:
 
     URL = "http://api-server.molecule.internal:8080"
 
-    def __init__(self, machine: Machine, password: str) -> None:
+    def __init__(self, machine: Machine, password: Secret) -> None:
         self.machine, self.password = machine, password
-        self.token = ""
+        self.token = Secret()
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Return the decoded answer to a request that must succeed."""
@@ -322,13 +348,15 @@ class Airflow:
 
     def log_in(self) -> None:
         """Get a token."""
-        self.token = self.ask("POST", "/auth/token", {"username": "admin", "password": self.password})["access_token"]
+        answer = self.ask("POST", "/auth/token", {"username": "admin", "password": self.password})
+        self.token = Secret(answer["access_token"])
 
     def lets_in(self) -> bool:
-        """Return whether a token is to be had; it may not be while what stands behind the API still starts."""
+        """Return whether a token is to be had."""
         with contextlib.suppress(AssertionError):
             self.log_in()
-        return bool(self.token)
+            return True
+        return False
 
     def begin(self, dag: str, **conf: Any) -> str:
         """Begin a run of a DAG, once Airflow knows it; return its path."""
@@ -386,10 +414,13 @@ class Airflow:
 
 
 @pytest.fixture(scope="session")
-def airflow(machine: Machine, secret_values: dict[str, str]) -> Airflow:
+def airflow(machine: Machine, secret_values: dict[str, Secret]) -> Airflow:
     """Airflow, where the scenario runs one, with its administrator logged in."""
     made = Airflow(machine, secret_values["freehold/molecule/admin_password"])
-    machine.until("Airflow lets its administrator in", made.lets_in)
+    # Nobody gets a token while what stands behind the API still starts; the last try says why not.
+    with contextlib.suppress(AssertionError):
+        machine.until("Airflow lets its administrator in", made.lets_in)
+    made.log_in()
     return made
 
 

@@ -127,12 +127,14 @@ class Component:
     ready_seconds: ClassVar[int] = READY_SECONDS
     # Where it listens, as address:port.
     listens: ClassVar[tuple[str, ...]] = ()
+    # Directories that are mounted for it to write to besides its own.
+    writes: ClassVar[tuple[str, ...]] = ()
     # The secrets it is told the names of.
     secrets: ClassVar[tuple[str, ...]]
     # Directory that the shared file system is mounted on; empty where the DAGs are in the image.
     dags_mount: ClassVar[str] = "/srv/freehold"
     # Environment that is particular to it here, as NAME=value.
-    environment: ClassVar[tuple[str, ...]] = ()
+    environment: ClassVar[tuple[str, ...]]
 
     @property
     def unit(self) -> str:
@@ -145,7 +147,7 @@ class Component:
 
     # ---- the unit --------------------------------------------------------------------------------------------
 
-    def test_it_runs_since_the_boot(self, machine: Any) -> None:
+    def test_it_runs_and_will_after_a_boot(self, machine: Any) -> None:
         shown = machine.unit(self.unit, "ActiveState", "SubState", "UnitFileState", "Result", "Type", "Description")
         assert shown == {
             "ActiveState": "active", "SubState": "running", "UnitFileState": "enabled", "Result": "success",
@@ -229,6 +231,11 @@ class Component:
         if self.dags_mount:
             wanted[self.dags_mount] = "ro"
         assert {place: mounts.get(place) for place in wanted} == wanted
+        # The kernel's own places apart.
+        writable = {
+            place for place, how in mounts.items() if how == "rw" and not place.startswith(("/proc", "/dev", "/sys"))
+        }
+        assert writable == {place for place, how in wanted.items() if how == "rw"} | set(self.writes)
         tries = [f"touch {place}/molecule && rm {place}/molecule && echo {place}" for place in wanted]
         done = self.inside(machine, "; ".join(tries))
         assert set(done.stdout.split()) == {place for place, may in wanted.items() if may == "rw"}, done.stderr
@@ -254,8 +261,9 @@ class Component:
     ) -> None:
         environment = dict(item.split("=", 1) for item in container(machine, self.name)["Config"]["Env"])
         assert {value for key, value in environment.items() if key.endswith("_SECRET")} == set(self.secrets)
+        # All of it, or none.
         shown = machine.run(
-            f"docker container inspect airflow-{self.name};"
+            f"set -e; docker container inspect airflow-{self.name};"
             f" cat /etc/airflow/airflow-{self.name}.* /etc/systemd/system/{self.unit};"
             f" tr '\\0' '\\n' < /proc/{main_process(machine, self.name)}/environ;"
             f" journalctl --boot --no-pager --output=cat --unit={self.unit}"

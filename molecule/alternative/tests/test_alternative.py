@@ -17,6 +17,7 @@ class Changed(Component):
 
     ready_seconds = 200
     dags_mount = ""
+    writes = ("/opt/scratch",)
 
 
 class TestApiServer(Changed):

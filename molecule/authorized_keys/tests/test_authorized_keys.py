@@ -82,6 +82,6 @@ def test_the_launch_key_still_opens_the_host(machine: Any) -> None:
     assert machine.run("id --user") == "0"
 
 
-def test_the_server_has_its_settings_since_the_boot(machine: Any) -> None:
+def test_the_server_runs_and_accepts_its_files(machine: Any) -> None:
     assert machine.unit("ssh.service", "ActiveState", "Result") == {"ActiveState": "active", "Result": "success"}
     machine.run("sshd -t")

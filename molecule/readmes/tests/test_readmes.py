@@ -37,17 +37,11 @@ NOTHING_ON_A_CHECK_RUN = {"image", "migrate", "dags", "verification"}
 class User:
     """Somebody with an empty directory, the archive of the collection, and an inventory of their own."""
 
-    def __init__(self, folder: Path, machine: Any, aws: Callable[[str], Any]) -> None:
+    def __init__(self, folder: Path, machine: Any, aws: Callable[[str], Any], account: dict[str, str]) -> None:
         self.folder = folder
         self.names = self._names(aws)
-        keys = aws("sts")._request_signer._credentials
-        # Nothing of this checkout, and the account as tools of AWS find it.
-        self.environment = {
-            "AWS_ACCESS_KEY_ID": keys.access_key,
-            "AWS_SECRET_ACCESS_KEY": keys.secret_key,
-            "AWS_DEFAULT_REGION": "eu-west-1",
-            "AWS_ENDPOINT_URL": aws("sts").meta.endpoint_url,
-        }
+        # Nothing of this checkout.
+        self.environment = account
         self.collection = install(build(folder / "archive"), folder)
         images = ["docker", "images", "--quiet", "--no-trunc", "freehold-lab/airflow-base:latest"]
         base = subprocess.run(images, check=True, capture_output=True, text=True).stdout.strip()
@@ -127,9 +121,11 @@ all:
 
 
 @pytest.fixture(scope="module")
-def user(machine: Any, aws: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory) -> User:
+def user(
+    machine: Any, aws: Callable[[str], Any], account: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> User:
     """The user, whose work goes on from test to test."""
-    return User(tmp_path_factory.mktemp("user"), machine, aws)
+    return User(tmp_path_factory.mktemp("user"), machine, aws, account)
 
 
 def test_a_check_run_tells_what_would_come_where_nothing_is_yet(machine: Any, user: User) -> None:

@@ -53,11 +53,12 @@ class TestTriggerer(Component):
     # The log of running triggers; both families, because it asks for `::`.
     listens = ("0.0.0.0:8794", "[::]:8794")
     secrets = ("sql_alchemy_conn", "fernet_key", "api_secret_key")
+    environment = ("PGSSLMODE=verify-full",)
 
 
 def test_the_health_of_the_scheduler_is_told_on_the_host_alone(machine: Any) -> None:
     # 200, and not a word.
-    machine.run("curl --silent --show-error --fail http://127.0.0.1:8974/health")
+    assert machine.run("curl --silent --show-error --fail http://127.0.0.1:8974/health") == ""
     machine.fails("curl --silent --max-time 3 %s", f"http://{machine.private}:8974/health")
 
 

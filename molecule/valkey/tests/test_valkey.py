@@ -15,9 +15,9 @@ Client = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def password(aws: Any) -> str:
-    """What the secret holds."""
-    return str(aws("secretsmanager").get_secret_value(SecretId="freehold/molecule/broker_password")["SecretString"])
+def password(secret_values: dict[str, str]) -> str:
+    """The only user's."""
+    return secret_values["freehold/molecule/broker_password"]
 
 
 @pytest.fixture(scope="module")

@@ -40,20 +40,21 @@ PAGE = Path(__file__).parents[3] / "docs" / "benchmarks-nfs.md"
 
 
 @pytest.fixture(scope="module")
-def figures() -> Iterator[dict[str, float]]:
+def figures(pytestconfig: pytest.Config) -> Iterator[dict[str, float]]:
     """What was measured; printed at the end, and written to docs/ where FREEHOLD_WRITE_FIGURES is set."""
     measured: dict[str, float] = {}
     yield measured
     text = page(measured)
-    print(f"\n{text}")
+    with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n{text}")
     if os.environ.get("FREEHOLD_WRITE_FIGURES") and {name for name, _, _ in ROWS} <= set(measured):
         PAGE.write_text(text)
 
 
 @pytest.fixture(scope="module")
 def place(machine: Any) -> Iterator[str]:
-    """A directory on the file system."""
-    machine.run(f"mkdir -p {ROOT}/{PLACE}")
+    """A directory on the file system, without what an interrupted verify left there."""
+    machine.run(f"rm -rf {ROOT}/{PLACE} && mkdir {ROOT}/{PLACE}")
     yield f"{ROOT}/{PLACE}"
     machine.run(f"rm -rf {ROOT}/{PLACE}")
 
@@ -212,7 +213,8 @@ def test_readers_wait_for_a_server_that_is_away_and_get_no_error(
     machine.run(f"sh -c 'echo before > {place}/kept'")
     # Each opens the file anew, and so asks the server.
     read = f'if text=$(cat {place}/kept); then echo "$(date +%s.%N) $text"; else echo error; fi'
-    unit = "systemd-run --quiet --unit=molecule-reader --property=StandardOutput=file:/run/molecule-reader"
+    machine.host.run("systemctl stop molecule-reader.service; rm --force /run/molecule-reader")
+    unit = "systemd-run --quiet --collect --unit=molecule-reader --property=StandardOutput=file:/run/molecule-reader"
     # One file is open all the time, as of a component that runs, so that the mount stays where it is.
     machine.run(f"{unit} sh -c %s", f"exec 3<{place}/kept; while :; do {read}; sleep 1; done")
     try:

@@ -39,7 +39,8 @@ def test_it_shows_nothing_to_who_has_not_logged_in(machine: Any) -> None:
 
 
 def test_the_administrator_made_by_the_migration_logs_in(airflow: Any) -> None:
-    assert airflow.ask("GET", "/api/v2/dags")["total_entries"] >= 0
+    users = airflow.ask("GET", "/auth/fab/v1/users")["users"]
+    assert [user["username"] for user in users] == ["admin"]
 
 
 def test_only_who_carries_the_right_security_group_reaches_it(kept_out: Callable[[str, int], None]) -> None:
